@@ -1,0 +1,33 @@
+# Two commands do everything: `make run` and `make test`. CONTRIBUTING.md says what the others are for.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run demo test check lock
+
+run: .venv/ready
+	@exec $(BIN)/python -m devstack run
+
+demo: .venv/ready
+	@exec $(BIN)/python -m devstack demo
+
+test: check
+	$(BIN)/pytest
+
+check: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+# What changed in the locks is installed; a venv that was only half made is finished.
+.venv/ready: requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "BaseKV needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)")'
+	@echo "Installing the locked requirements into .venv (once)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@touch $@
+
+lock: .venv/ready
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --upgrade pyproject.toml --output-file requirements.txt
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --upgrade pyproject.toml --group dev --constraint requirements.txt --output-file requirements-dev.txt
