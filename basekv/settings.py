@@ -1,0 +1,213 @@
+"""One settings file for every environment. What differs comes from the environment, and what is missing fails loudly."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+import django_stubs_ext
+from django.core.exceptions import ImproperlyConfigured
+
+django_stubs_ext.monkeypatch()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def required(name: str) -> str:
+    """The environment variable, or a sentence that says what to do about its absence."""
+    try:
+        return os.environ[name]
+    except KeyError:
+        raise ImproperlyConfigured(
+            f"{name} is not set. `make run` sets it for the local stack (source .devstack/env to use that one "
+            "from this shell); docs/operating.md lists what production needs."
+        ) from None
+
+
+def flag(name: str) -> bool:
+    return os.environ.get(name, "").lower() in {"1", "true", "yes", "on"}
+
+
+def words(name: str, default: str) -> list[str]:
+    return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]
+
+
+# --- Secrets ----------------------------------------------------------------------------------------------------
+
+SECRET_KEY = required("BASEKV_SECRET_KEY")
+# Instance passwords at rest: Fernet keys, the first one encrypts, all of them decrypt.
+BASEKV_ENCRYPTION_KEYS = words("BASEKV_ENCRYPTION_KEYS", "")
+# Path of the OpenSSH private key with which the worker reaches the agents. The web process needs none.
+BASEKV_SSH_KEY = os.environ.get("BASEKV_SSH_KEY", "")
+
+# --- Django -----------------------------------------------------------------------------------------------------
+
+DEBUG = flag("BASEKV_DEBUG")
+ALLOWED_HOSTS = words("BASEKV_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = words("BASEKV_TRUSTED_ORIGINS", "")
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "accounts",
+    "billing",
+    "nodes",
+    "instances",
+]
+
+MIDDLEWARE = [
+    "basekv.requests.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "basekv.urls"
+WSGI_APPLICATION = "basekv.wsgi.application"
+AUTH_USER_MODEL = "accounts.User"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = os.environ.get("BASEKV_STATIC_ROOT", BASE_DIR / "staticfiles")
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# --- PostgreSQL -------------------------------------------------------------------------------------------------
+
+DATABASES: dict[str, Any] = {
+    "default": dj_database_url.parse(required("DATABASE_URL"), conn_max_age=300, conn_health_checks=True)
+}
+DATABASES["default"].setdefault("OPTIONS", {}).update(
+    {"connect_timeout": 5, "options": "-c statement_timeout=30000 -c lock_timeout=10000"}
+)
+
+# --- Celery -----------------------------------------------------------------------------------------------------
+
+CELERY_BROKER_URL = required("REDIS_URL")
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A broker that does not answer must not hold up a request: the beat finds the operation without the message.
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 300,
+    "socket_connect_timeout": 2,
+    "socket_timeout": 5,
+    "max_retries": 0,
+}
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    # An option `expires` as long as the period: beats that nobody took do not pile up in the queue.
+    "probe the nodes": {"task": "nodes.probe", "schedule": 10, "options": {"expires": 10}},
+    "pick up what is due": {"task": "instances.sweep", "schedule": 2, "options": {"expires": 2}},
+    "compare with the nodes": {"task": "instances.reconcile", "schedule": 5, "options": {"expires": 5}},
+    "forget old idempotency keys": {
+        "task": "instances.forget_idempotency_keys",
+        "schedule": 3600,
+        "options": {"expires": 3600},
+    },
+}
+
+# --- The API ----------------------------------------------------------------------------------------------------
+
+API_MAX_BODY_BYTES = 64 * 1024
+
+REST_FRAMEWORK = {
+    # What the API's views check, read and write is set on their base class, ApiView.
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "EXCEPTION_HANDLER": "basekv.api.errors.handle",
+    "DEFAULT_SCHEMA_CLASS": "basekv.api.schema.Schema",
+    "UNAUTHENTICATED_USER": None,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "BaseKV Agent API",
+    "VERSION": "1.0.0",
+    "DESCRIPTION": (
+        "Machine-facing API for BaseKV workspace operations. All endpoints require bearer API tokens."
+    ),
+    "OAS_VERSION": "3.1.0",
+    "TAGS": [
+        {"name": "identity", "description": "Token identity and account context"},
+        {"name": "instances", "description": "Database instance lifecycle operations"},
+    ],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": [],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "displayOperationId": True},
+    "COMPONENT_NO_READ_ONLY_REQUIRED": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    # Enums stay where they are used, as the contract has them.
+    "POSTPROCESSING_HOOKS": [],
+    # Every operation needs a token; said once for the whole document, as the contract does.
+    "SECURITY": [{"BearerApiToken": []}],
+}
+
+# --- Web security -----------------------------------------------------------------------------------------------
+
+# BASEKV_HTTPS: the site is reached through TLS. The local stack is plain HTTP on loopback.
+HTTPS = flag("BASEKV_HTTPS")
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_AGE = 12 * 3600
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
+
+# --- Logs: to standard error, one line a record, never a secret --------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"request_id": {"()": "basekv.requests.RequestIdFilter"}},
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "filters": ["request_id"], "formatter": "line"}
+    },
+    "root": {"handlers": ["stderr"], "level": os.environ.get("BASEKV_LOG_LEVEL", "INFO")},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.request": {"level": "ERROR"},  # a customer's mistake is in the answer, not in our log
+    },
+}

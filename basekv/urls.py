@@ -1,0 +1,21 @@
+"""Every path: the API under /api/, the console under /admin/."""
+
+from django.contrib import admin
+from django.urls import include, path, re_path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+
+from basekv.api import errors
+
+urlpatterns = [
+    path("", RedirectView.as_view(url="/api/docs/")),
+    path("admin/", admin.site.urls),
+    path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="openapi"), name="docs"),
+    path("api/docs", RedirectView.as_view(url="/api/docs/")),
+    path("api/v1/", include("basekv.api.urls")),
+    re_path(r"^api/", errors.unknown_path),
+]
+
+handler400 = "basekv.api.errors.bad_request"
+handler500 = "basekv.api.errors.server_error"

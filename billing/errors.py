@@ -1,0 +1,6 @@
+class BillingError(Exception):
+    """The message is for the operator who asked."""
+
+
+class NoSuchPlan(BillingError):
+    pass

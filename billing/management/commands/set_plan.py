@@ -1,0 +1,39 @@
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from billing import plans
+from billing.errors import BillingError
+from billing.plans import LIMITS
+
+LARGEST = 2_147_483_647  # PostgreSQL's integer
+
+
+def limit(text: str) -> int | None:
+    if text == "unlimited":
+        return None
+    if not text.isdecimal() or int(text) > LARGEST:
+        raise ArgumentTypeError(f"a limit is a whole number from 0 to {LARGEST}, or 'unlimited'")
+    return int(text)
+
+
+class Command(BaseCommand):
+    help = "Change a plan's limits from the next request on. With all three limits, an unknown plan is made."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("slug")
+        for name in LIMITS:
+            parser.add_argument(f"--{name.replace('_', '-')}", type=limit, metavar="N|unlimited", default=SUPPRESS)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        changes = {name: options[name] for name in LIMITS if name in options}
+        if changes.get("max_storage_mb") == 0:
+            raise CommandError("--max-storage-mb takes at least 1.")
+        try:
+            plan = plans.set_limits(options["slug"], changes)
+        except BillingError as error:
+            raise CommandError(str(error)) from None
+        shown = (getattr(plan, name) for name in LIMITS)
+        values = ["unlimited" if value is None else str(value) for value in shown]
+        self.stdout.write(f"{plan.slug}: " + ", ".join(f"{n} {v}" for n, v in zip(LIMITS, values, strict=True)))

@@ -1,0 +1,138 @@
+import uuid
+
+from django.db import models
+from django.db.models import Q
+
+from accounts.models import Account, Token
+from instances.states import Kind, LogLevel, OperationState, Protocol, Status
+from nodes.models import Node
+
+
+class Instance(models.Model):
+    """A customer's database: what is wanted of it, and where it lives."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="instances")
+    node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="instances")
+    name = models.CharField(max_length=100)
+    protocol = models.CharField(max_length=20, choices=Protocol, default=Protocol.REDIS)
+    log_level = models.CharField(max_length=20, choices=LogLevel, default=LogLevel.INFO)
+    storage_mb = models.PositiveIntegerField()
+    status = models.CharField(max_length=20, choices=Status, default=Status.PENDING)
+    # Grows with every change that is asked for; the node refuses what is older than what it has.
+    generation = models.PositiveIntegerField(default=1)
+
+    password_encrypted = models.TextField(blank=True, editable=False)
+    # The one before, until the node has proven that it refuses it.
+    previous_password_encrypted = models.TextField(blank=True, editable=False)
+
+    # What it holds on the node; all given back when the node has confirmed that it is gone (slot is null then).
+    slot = models.PositiveIntegerField(null=True, editable=False)
+    reserved_mb = models.PositiveIntegerField(default=0, editable=False)
+    redis_port = models.PositiveIntegerField(null=True, editable=False)
+    memcached_port = models.PositiveIntegerField(null=True, editable=False)
+    http_port = models.PositiveIntegerField(null=True, editable=False)
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now_add=True)
+    deleted_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        indexes = [
+            models.Index(
+                fields=["account", "created_at", "id"],
+                condition=~Q(status=Status.DELETED),
+                name="instances_instance_of_account",
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["node", "slot"], name="instances_instance_node_slot"),
+            models.CheckConstraint(name="instances_instance_status", condition=Q(status__in=Status.values)),
+            models.CheckConstraint(
+                name="instances_instance_holds_or_not",
+                condition=Q(slot__isnull=False, reserved_mb__gt=0)
+                | Q(slot__isnull=True, reserved_mb=0, status=Status.DELETED),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.pk})"
+
+
+class Operation(models.Model):
+    """One asked-for change of an instance: the work queue and the history.
+
+    `generation` is the instance's at the time of asking. A worker owns the operation while `lease` is its own and
+    `leased_until` has not passed; its writes name the lease, so a worker that was overtaken writes nothing.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="operations")
+    kind = models.CharField(max_length=20, choices=Kind)
+    generation = models.PositiveIntegerField()
+    # Null: the system itself asked, because a node reported something else than what is wanted.
+    requested_by = models.ForeignKey(Token, on_delete=models.SET_NULL, null=True, related_name="+")
+    state = models.CharField(max_length=20, choices=OperationState, default=OperationState.QUEUED)
+    attempts = models.PositiveIntegerField(default=0)
+    due_at = models.DateTimeField()
+    deadline = models.DateTimeField(null=True)
+    lease = models.UUIDField(null=True)
+    leased_until = models.DateTimeField(null=True)
+    # Why the last attempt did not succeed: for operators, and in words that tell a customer nothing of the inside.
+    error = models.TextField(blank=True)
+    customer_error = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [
+            models.Index(fields=["due_at"], condition=Q(finished_at=None), name="instances_operation_due"),
+            models.Index(fields=["instance", "-created_at"], name="instances_operation_history"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["instance"], condition=Q(finished_at=None), name="instances_operation_one_open"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.instance_id}"
+
+
+class Event(models.Model):
+    """What happened to an instance, written in the same transaction as the change."""
+
+    instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="events")
+    operation = models.ForeignKey(Operation, on_delete=models.SET_NULL, null=True, related_name="events")
+    status = models.CharField("status after it", max_length=20, choices=Status)
+    text = models.TextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [models.Index(fields=["instance", "-created_at"], name="instances_event_history")]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class IdempotencyKey(models.Model):
+    """The first answer to a create request, kept to be given again. It holds no secret: a create answers none."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=255)
+    request_digest = models.BinaryField(max_length=32)
+    response = models.BinaryField(default=b"")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["created_at"], name="instances_idempotency_age")]
+        constraints = [
+            models.UniqueConstraint(fields=["account", "key"], name="instances_idempotency_account_key"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,149 @@
+"""Makes it so: takes an operation's lease, sends the node the whole desired state, writes down the answer.
+
+No transaction is open while a node is talked to. Every write names the lease, so a worker that stalled past it, or
+whose operation was superseded meanwhile, writes nothing.
+"""
+
+import logging
+import random
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from instances import placement, secrets
+from instances.models import Event, Instance, Operation
+from instances.states import TRANSITIONS, Kind, OperationState, Status
+from nodes import transport
+from nodes.errors import NodeError
+from nodes.health import endpoint
+
+logger = logging.getLogger(__name__)
+
+# The agent's own limit < the SSH call's < the lease: whoever gives up later may be sure that the earlier one has.
+LEASE = timedelta(seconds=60)
+FIRST_RETRY = timedelta(seconds=1)
+LONGEST_RETRY = timedelta(seconds=60)
+
+
+def due(now: datetime) -> Q:
+    """Open, asked for by now, and nobody's: never leased, or leased by a worker that is gone."""
+    return Q(finished_at=None, due_at__lte=now) & (Q(leased_until=None) | Q(leased_until__lt=now))
+
+
+def carry_out(operation_id: uuid.UUID) -> None:
+    """Tries the operation once, if it is due and nobody else is at it. Never raises for what a node did."""
+    operation = take_lease(operation_id)
+    if operation is None:
+        return
+    try:
+        converge(operation.instance, operation.kind)
+    except NodeError as error:
+        if operation.kind != Kind.DEPROVISION and (error.permanent or out_of_time(operation)):
+            fail(operation, error)
+        else:
+            postpone(operation, error)
+    else:
+        succeed(operation)
+
+
+def take_lease(operation_id: uuid.UUID) -> Operation | None:
+    now, lease = timezone.now(), uuid.uuid4()
+    taken = Operation.objects.filter(due(now), pk=operation_id).update(
+        state=OperationState.RUNNING,
+        lease=lease,
+        leased_until=now + LEASE,
+        attempts=F("attempts") + 1,
+        started_at=now,
+    )
+    if not taken:
+        return None
+    return Operation.objects.select_related("instance__node").filter(pk=operation_id, lease=lease).first()
+
+
+def converge(instance: Instance, kind: str) -> dict[str, Any]:
+    """Makes the node agree with what is wanted; idempotent. Raises NodeError."""
+    request = removal(instance) if kind == Kind.DEPROVISION else desired_state(instance)
+    return transport.call(endpoint(instance.node), request)
+
+
+def desired_state(instance: Instance) -> dict[str, Any]:
+    previous = instance.previous_password_encrypted
+    return {
+        "verb": "apply",
+        "instance": str(instance.pk),
+        "generation": instance.generation,
+        "protocol": instance.protocol,
+        "ports": {
+            "redis": instance.redis_port,
+            "memcached": instance.memcached_port,
+            "http": instance.http_port,
+        },
+        "storage_mb": instance.storage_mb,
+        "log_level": instance.log_level,
+        "password": secrets.decrypt(instance.password_encrypted),
+        "previous_password": secrets.decrypt(previous) if previous else None,
+    }
+
+
+def removal(instance: Instance) -> dict[str, Any]:
+    return {"verb": "remove", "instance": str(instance.pk), "generation": instance.generation}
+
+
+@transaction.atomic
+def succeed(operation: Operation) -> None:
+    if not close(operation, OperationState.SUCCEEDED):
+        return
+    if operation.kind == Kind.DEPROVISION:
+        placement.release(operation.instance_id)
+        settle(operation, Status.DELETED, "The node has confirmed that it is gone.", deleted_at=timezone.now())
+    else:
+        settle(operation, Status.RUNNING, "It answers, with its password.", previous_password_encrypted="")
+
+
+@transaction.atomic
+def fail(operation: Operation, error: NodeError) -> None:
+    if close(operation, OperationState.FAILED, error=str(error)):
+        settle(operation, Status.FAILED, f"The {operation.kind} failed: {error}")
+
+
+def postpone(operation: Operation, error: NodeError) -> None:
+    """Later, and later each time, with jitter so that what failed together does not come back together."""
+    delay = min(FIRST_RETRY * 2 ** min(operation.attempts - 1, 16), LONGEST_RETRY) * random.uniform(0.5, 1)  # noqa: S311
+    logger.warning("%s %s: %s; again in %.1f s", operation, operation.pk, error, delay.total_seconds())
+    mine(operation).update(
+        state=OperationState.QUEUED,
+        lease=None,
+        leased_until=None,
+        due_at=timezone.now() + delay,
+        error=str(error),
+    )
+
+
+def out_of_time(operation: Operation) -> bool:
+    return operation.deadline is not None and timezone.now() >= operation.deadline
+
+
+def mine(operation: Operation) -> Any:
+    return Operation.objects.filter(pk=operation.pk, lease=operation.lease, finished_at=None)
+
+
+def close(operation: Operation, state: OperationState, error: str = "") -> bool:
+    """False when the operation is no longer this worker's."""
+    now = timezone.now()
+    closed = mine(operation).update(
+        state=state, finished_at=now, lease=None, leased_until=None, error=error
+    )
+    return bool(closed)
+
+
+def settle(operation: Operation, status: Status, text: str, **changes: Any) -> None:
+    """The instance's final state, if it is still what this operation was asked for; and the event."""
+    settled = Instance.objects.filter(
+        pk=operation.instance_id, generation=operation.generation, status__in=TRANSITIONS[status]
+    ).update(status=status, updated_at=timezone.now(), **changes)
+    final = status if settled else operation.instance.status
+    Event.objects.create(instance_id=operation.instance_id, operation=operation, status=final, text=text)

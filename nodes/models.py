@@ -1,0 +1,89 @@
+import uuid
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+
+from nodes.states import Health, Intent, Supervisor
+
+# A slot is this many neighbouring ports, so that one database's ports can be told from its slot.
+PORTS_PER_SLOT = 3
+
+
+class Region(models.Model):
+    """A place that customers can choose."""
+
+    slug = models.SlugField(primary_key=True, max_length=50)
+    name = models.CharField(max_length=100)
+
+    class Meta:
+        ordering = ["slug"]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class Node(models.Model):
+    """A machine that hosts databases: where it is, how it is, and how much of it is given away."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.SlugField(max_length=63, unique=True)
+    region = models.ForeignKey(Region, on_delete=models.PROTECT, related_name="nodes")
+    host = models.CharField("name or address that customers connect to", max_length=253)
+
+    ssh_host = models.CharField(max_length=253)
+    ssh_port = models.PositiveIntegerField(default=22)
+    ssh_user = models.CharField(max_length=32)
+    host_key = models.TextField("pinned host key, an OpenSSH public key line")
+    supervisor = models.CharField(max_length=20, choices=Supervisor, default=Supervisor.SYSTEMD)
+
+    intent = models.CharField(max_length=20, choices=Intent, default=Intent.DISABLED)
+    health = models.CharField(max_length=20, choices=Health, default=Health.OFFLINE)
+    seen_at = models.DateTimeField("last good probe", null=True, blank=True)
+    # When the probe that gave `report` began, by our clock: what changed after it is not yet in it.
+    reported_at = models.DateTimeField(null=True, blank=True)
+    report = models.JSONField("the last good probe's answer", default=dict, blank=True)
+    last_error = models.TextField(blank=True)
+    agent_digest = models.CharField(max_length=64, blank=True)
+    engines = ArrayField(models.CharField(max_length=20), default=list, blank=True)
+
+    # Kept by instances.placement, under the constraints below.
+    capacity_mb = models.PositiveIntegerField("memory for databases, MiB")
+    reserved_mb = models.PositiveIntegerField("memory given away, MiB", default=0, editable=False)
+    slots = models.PositiveIntegerField("how many databases it can have", default=1000)
+    slots_used = models.PositiveIntegerField(default=0, editable=False)
+    first_port = models.PositiveIntegerField(default=20000)
+    default_storage_mb = models.PositiveIntegerField("size of a database whose plan sets none, MiB", default=64)
+    load = models.GeneratedField(
+        expression=F("reserved_mb") * 1.0 / F("capacity_mb"),
+        output_field=models.FloatField(),
+        db_persist=True,
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        indexes = [
+            models.Index(
+                fields=["region", "load"],
+                condition=Q(intent=Intent.ACTIVE, health=Health.ONLINE),
+                name="nodes_node_placeable_region",
+            ),
+            models.Index(
+                fields=["load"],
+                condition=Q(intent=Intent.ACTIVE, health=Health.ONLINE),
+                name="nodes_node_placeable",
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(name="nodes_node_capacity", condition=Q(capacity_mb__gt=0)),
+            models.CheckConstraint(name="nodes_node_memory", condition=Q(reserved_mb__lte=F("capacity_mb"))),
+            models.CheckConstraint(name="nodes_node_slots", condition=Q(slots_used__lte=F("slots"))),
+            models.CheckConstraint(
+                name="nodes_node_ports",
+                condition=Q(first_port__gte=1024, first_port__lte=65536 - F("slots") * PORTS_PER_SLOT),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
