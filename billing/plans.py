@@ -12,7 +12,12 @@ LIMITS = ["max_databases", "max_storage_mb", "max_requests_per_day"]
 
 STANDARD = [
     Plan(
-        slug="free", name="Free", max_databases=2, max_storage_mb=32, max_requests_per_day=1_000, price_cents=0
+        slug="free",
+        name="Free",
+        max_databases=2,
+        max_storage_mb=32,
+        max_requests_per_day=1_000,
+        price_cents=0,
     ),
     Plan(
         slug="pro",

@@ -25,9 +25,7 @@ CLAIM = """
 
 
 @transaction.atomic
-def once(
-    *, account_id: uuid.UUID, key: str, request: bytes, answer: Callable[[], bytes]
-) -> tuple[bytes, bool]:
+def once(*, account_id: uuid.UUID, key: str, request: bytes, answer: Callable[[], bytes]) -> tuple[bytes, bool]:
     """`answer()` the first time, what it gave then (and True) every other time. Raises IdempotencyKeyReused."""
     now = timezone.now()
     digest = hashlib.sha256(request).digest()

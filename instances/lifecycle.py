@@ -127,7 +127,7 @@ def delete(instance: Instance, *, requested_by: uuid.UUID | None, force: bool) -
     if mode is Mode.ASYNC and instance.status == Status.DELETING:
         return mode
     target = Status.DELETING if mode is Mode.ASYNC else Status.DELETED
-    gone = {} if mode is Mode.ASYNC else {"deleted_at": timezone.now()}
+    gone: dict[str, Any] = {} if mode is Mode.ASYNC else {"deleted_at": timezone.now()}
     try:
         transition(instance, target, verb="a deletion", **gone)
     except InvalidTransition as error:

@@ -102,9 +102,7 @@ def release(instance_id: uuid.UUID) -> None:
         )
 
 
-def pick(
-    region: str | None, protocol: str, storage_mb: int | None, wait: str
-) -> tuple[uuid.UUID, int, int] | None:
+def pick(region: str | None, protocol: str, storage_mb: int | None, wait: str) -> tuple[uuid.UUID, int, int] | None:
     any_of, all_of, copies = NEEDS[protocol]
     statement = RESERVE.format(region="AND c.region_id = %(region)s" if region is not None else "", wait=wait)
     values = {

@@ -13,12 +13,12 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
+from nodes.errors import NodeError
 
 from instances import placement, secrets
 from instances.models import Event, Instance, Operation
 from instances.states import TRANSITIONS, Kind, OperationState, Status
 from nodes import transport
-from nodes.errors import NodeError
 from nodes.health import endpoint
 
 logger = logging.getLogger(__name__)
@@ -134,9 +134,7 @@ def mine(operation: Operation) -> Any:
 def close(operation: Operation, state: OperationState, error: str = "") -> bool:
     """False when the operation is no longer this worker's."""
     now = timezone.now()
-    closed = mine(operation).update(
-        state=state, finished_at=now, lease=None, leased_until=None, error=error
-    )
+    closed = mine(operation).update(state=state, finished_at=now, lease=None, leased_until=None, error=error)
     return bool(closed)
 
 

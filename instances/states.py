@@ -49,9 +49,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.RESTARTING: frozenset({Status.RUNNING, Status.FAILED}),
     Status.FAILED: frozenset({Status.PENDING, Status.RESTARTING}),
     Status.DELETING: frozenset({Status.PENDING, Status.RUNNING, Status.RESTARTING, Status.FAILED}),
-    Status.DELETED: frozenset(
-        {Status.PENDING, Status.RUNNING, Status.RESTARTING, Status.FAILED, Status.DELETING}
-    ),
+    Status.DELETED: frozenset({Status.PENDING, Status.RUNNING, Status.RESTARTING, Status.FAILED, Status.DELETING}),
 }
 
 # A new password is given to a database that is known to run, so a rotation starts from fewer states than a restart.

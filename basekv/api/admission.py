@@ -5,7 +5,7 @@ needs stands in its view's `rules`.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.permissions import BasePermission
@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 
 from accounts import tokens
 from accounts.scopes import Scope
-from basekv.api.errors import Forbidden, InvalidToken, QuotaExceeded
+from basekv.api.errors import ApiError, InvalidToken
 from billing.admission import Caller, Outcome, admit
 
 DAY = 86_400
@@ -44,7 +44,7 @@ class BearerAuthentication(BaseAuthentication):
         presented = tokens.parse(bearer(request))
         if presented is None:
             raise InvalidToken
-        rule = rule_of(request.parser_context["view"])  # type: ignore[index]
+        rule = rule_of(request.parser_context["view"])
         caller = admit(presented, scope=rule.scope, counted=rule.counted)
         if caller is None:
             raise InvalidToken
@@ -64,16 +64,15 @@ def bearer(request: Request) -> str:
 
 class MayCall(BasePermission):
     def has_permission(self, request: Request, view: APIView) -> bool:
-        outcome = request.auth.outcome
+        outcome = cast(Caller, request.auth).outcome
         if outcome is Outcome.SUSPENDED:
-            raise Forbidden("account_suspended", "The account is suspended. Contact support.")
+            raise ApiError(403, "account_suspended", "The account is suspended. Contact support.")
         if outcome is Outcome.SCOPE:
             scope = str(rule_of(view).scope)
-            raise Forbidden(
-                "missing_scope", f"The token lacks the scope {scope}. Issue one that has it.", scope=scope
-            )
+            message = f"The token lacks the scope {scope}. Issue one that has it."
+            raise ApiError(403, "missing_scope", message, scope=scope)
         if outcome is Outcome.UNSUBSCRIBED:
-            raise Forbidden("no_active_subscription", "The account has no active subscription. Choose a plan.")
+            raise ApiError(403, "no_active_subscription", "The account has no active subscription. Choose a plan.")
         return True
 
 
@@ -81,15 +80,17 @@ class DailyQuota(BaseThrottle):
     """Exact: the count was taken in the statement that found the token, or was not taken at all."""
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        caller: Caller = request.auth
-        if caller.outcome is Outcome.QUOTA:
-            raise QuotaExceeded(
-                f"The day's quota of {caller.max_requests_per_day} requests is used up. "
-                "It starts anew at 00:00 UTC; a larger plan has more.",
-                headers={"Retry-After": str(caller.seconds_left)},
-                usage=usage(caller),
-            )
-        return True
+        caller = cast(Caller, request.auth)
+        if caller.outcome is not Outcome.QUOTA:
+            return True
+        raise ApiError(
+            429,
+            "daily_quota_exceeded",
+            f"The day's quota of {caller.max_requests_per_day} requests is used up. "
+            "It starts anew at 00:00 UTC; a larger plan has more.",
+            headers={"Retry-After": str(caller.seconds_left)},
+            usage=usage(caller),
+        )
 
 
 def usage(caller: Caller) -> dict[str, Any]:

@@ -30,9 +30,7 @@ INSTANCE = Cast(
         node_id="node_id",
         host="node__host",
         ports=JSONObject(redis="redis_port", memcached="memcached_port", http="http_port"),
-        auth_required=Case(
-            When(password_encrypted="", then=False), default=True, output_field=BooleanField()
-        ),
+        auth_required=Case(When(password_encrypted="", then=False), default=True, output_field=BooleanField()),
         log_level="log_level",
         storage_mb="storage_mb",
         created_at="created_at",

@@ -86,9 +86,7 @@ delete_instance = extend_schema(
         ),
     ],
     responses={
-        200: OpenApiResponse(
-            shapes.DeletedSerializer, description="Instance removed from control plane immediately"
-        ),
+        200: OpenApiResponse(shapes.DeletedSerializer, description="Instance removed from control plane immediately"),
         202: OpenApiResponse(shapes.DeletingSerializer, description="Delete request accepted"),
         **errors(400, 404, 429),
     },

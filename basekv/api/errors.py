@@ -1,10 +1,9 @@
 """Every error that the API answers: one sentence to act on, one stable code, never a trace."""
 
 import logging
-from http import HTTPStatus
+from collections.abc import Callable
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
@@ -19,114 +18,86 @@ logger = logging.getLogger(__name__)
 
 
 class ApiError(exceptions.APIException):
-    """An answer with a status, a code, and whatever else the body and the headers say.
+    """An answer with a status, a code, and whatever else the body and the headers say."""
 
-    Its message is the class's docstring where none is given.
-    """
-
-    status = 400
-    code = "invalid_input"
-
-    def __init__(self, message: str = "", *, headers: dict[str, str] | None = None, **body: Any) -> None:
-        super().__init__(message or self.__doc__)
-        self.headers = headers or {}
-        self.body = body
+    def __init__(
+        self, status: int, code: str, message: str, *, headers: dict[str, str] | None = None, **body: Any
+    ) -> None:
+        super().__init__(message)
+        self.status, self.headers = status, headers
+        self.body = {"error": message, "code": code, **body}
 
 
 class InvalidToken(ApiError):
-    """Send a valid token: Authorization: Bearer bkv_..."""
-
-    status = 401
-    code = "invalid_token"
-
-    def __init__(self, message: str = "") -> None:
-        super().__init__(message, headers={"WWW-Authenticate": 'Bearer realm="basekv"'})
-
-
-class Forbidden(ApiError):
-    """The token may not do this."""
-
-    status = 403
-    code = "forbidden"
-
-    def __init__(self, code: str, message: str, **body: Any) -> None:
-        super().__init__(message, **body)
-        self.code = code
-
-
-class QuotaExceeded(ApiError):
-    """The day's quota of requests is used up."""
-
-    status = 429
-    code = "daily_quota_exceeded"
-
-
-class BodyTooLarge(ApiError):
-    """The body is larger than the API takes; 64 KiB is the limit."""
-
-    status = 413
-    code = "body_too_large"
+    def __init__(self, message: str = "Send a valid token: Authorization: Bearer bkv_...") -> None:
+        super().__init__(401, "invalid_token", message, headers={"WWW-Authenticate": 'Bearer realm="basekv"'})
 
 
 class InvalidInput(ApiError):
-    """Some fields are wrong."""
-
     def __init__(self, fields: dict[str, list[str]]) -> None:
         field, problems = next(iter(fields.items()))
-        super().__init__(f"{field}: {problems[0]}", fields=fields)
+        super().__init__(400, "invalid_input", f"{field}: {problems[0]}", fields=fields)
 
 
-# What the domain raises -> how it is answered. The message is the domain's.
-DOMAIN: dict[type[Exception], tuple[int, str]] = {
-    instances.NotFound: (404, "not_found"),
-    instances.InvalidTransition: (409, "invalid_transition"),
-    instances.NoPassword: (409, "no_password"),
-    instances.DatabaseLimitReached: (429, "database_limit_reached"),
-    instances.NoNodeAvailable: (503, "no_node_available"),
-    instances.IdempotencyKeyReused: (400, "idempotency_key_reused"),
-}
-
-FRAMEWORK: dict[type[Exception], tuple[int, str, str]] = {
-    exceptions.MethodNotAllowed: (405, "method_not_allowed", "This path does not take this method."),
-    exceptions.NotAcceptable: (406, "not_acceptable", "The API answers application/json; accept that."),
-    exceptions.UnsupportedMediaType: (
-        415,
-        "unsupported_media_type",
-        "Send the body as JSON, with Content-Type: application/json.",
-    ),
-    Http404: (404, "not_found", "There is nothing at this path; /api/docs/ lists what there is."),
-    PermissionDenied: (403, "forbidden", "This is not allowed."),
-}
+class BodyTooLarge(ApiError):
+    def __init__(self, limit: int) -> None:
+        super().__init__(413, "body_too_large", f"The body is larger than the {limit} bytes that the API takes.")
 
 
-def handle(error: Exception, context: dict[str, Any]) -> Response:
-    """DRF's exception handler: every exception of every API view ends here."""
-    if isinstance(error, instances.UnknownRegion):
-        error = InvalidInput({"region": [str(error)]})
-    if isinstance(error, exceptions.ValidationError):
-        error = InvalidInput(fields_of(error.detail))
-    if isinstance(error, ApiError):
-        return body(error.status, error.code, str(error), headers=error.headers, **error.body)
-    if isinstance(error, instances.NoNodeAvailable):
-        logger.warning("503: %s", error.reason)
-    if isinstance(error, exceptions.ParseError):
-        return body(400, "malformed_body", str(error.detail))
-    if isinstance(error, exceptions.MethodNotAllowed):
-        allow = ", ".join(context["view"].allowed_methods)
-        return body(*FRAMEWORK[type(error)], headers={"Allow": allow})
-    if known := DOMAIN.get(type(error)):
-        return body(*known, str(error))
-    if isinstance(error, OperationalError | InterfaceError):
-        logger.error("The database cannot be reached", exc_info=error)
-        return body(503, "temporarily_unavailable", "BaseKV cannot reach its own database. Try again in a moment.")
-    if framework := FRAMEWORK.get(type(error)):
-        return body(*framework)
+def unreachable(error: Exception) -> ApiError:
+    logger.error("The database cannot be reached", exc_info=error)
+    message = "BaseKV cannot reach its own database. Try again in a moment."
+    return ApiError(503, "temporarily_unavailable", message)
+
+
+def no_node(error: instances.NoNodeAvailable) -> ApiError:
+    logger.warning("No node: %s", error.reason)
+    return ApiError(503, "no_node_available", str(error))
+
+
+def internal(error: Exception) -> ApiError:
     logger.error("The API failed", exc_info=error)
-    return body(500, "internal_error", internal())
+    message = f"Something went wrong on our side. Tell support the request id {current.get()}."
+    return ApiError(500, "internal_error", message)
+
+
+NOTHING_HERE = ApiError(404, "not_found", "There is nothing at this path; /api/docs/ lists what there is.")
+
+# What is raised -> how it is answered. The domain's messages are for the customer already.
+ANSWERS: dict[type[Exception], Callable[[Any], ApiError]] = {
+    ApiError: lambda error: error,
+    instances.NotFound: lambda error: ApiError(404, "not_found", str(error)),
+    instances.InvalidTransition: lambda error: ApiError(409, "invalid_transition", str(error)),
+    instances.NoPassword: lambda error: ApiError(409, "no_password", str(error)),
+    instances.UnknownRegion: lambda error: InvalidInput({"region": [str(error)]}),
+    instances.DatabaseLimitReached: lambda error: ApiError(429, "database_limit_reached", str(error)),
+    instances.NoNodeAvailable: no_node,
+    instances.IdempotencyKeyReused: lambda error: ApiError(400, "idempotency_key_reused", str(error)),
+    exceptions.ValidationError: lambda error: InvalidInput(fields_of(error.detail)),
+    exceptions.ParseError: lambda error: ApiError(400, "malformed_body", str(error.detail)),
+    exceptions.MethodNotAllowed: lambda _: ApiError(
+        405, "method_not_allowed", "This path does not take this method; the Allow header lists those that it takes."
+    ),
+    exceptions.NotAcceptable: lambda _: ApiError(
+        406, "not_acceptable", "The API answers application/json; accept that."
+    ),
+    exceptions.UnsupportedMediaType: lambda _: ApiError(
+        415, "unsupported_media_type", "Send the body as JSON, with Content-Type: application/json."
+    ),
+    Http404: lambda _: NOTHING_HERE,
+    OperationalError: unreachable,
+    InterfaceError: unreachable,
+}
+
+
+def handle(error: Exception, _: dict[str, Any]) -> Response:
+    """DRF's exception handler: every exception of every API view ends here."""
+    answer = next((ANSWERS[kind] for kind in ANSWERS if isinstance(error, kind)), internal)(error)
+    return Response(answer.body, status=answer.status, headers=answer.headers)
 
 
 def fields_of(detail: Any) -> dict[str, list[str]]:
-    """DRF's name for what is wrong with the whole is `non_field_errors`; ours is `body`."""
+    """What is wrong with the whole body, and not with one field, is named `body`."""
     named = detail if isinstance(detail, dict) else {"non_field_errors": detail}
     return {
         "body" if name == "non_field_errors" else str(name): [str(problem) for problem in problems]
@@ -134,31 +105,25 @@ def fields_of(detail: Any) -> dict[str, list[str]]:
     }
 
 
-def body(
-    status: int, code: str, message: str, *, headers: dict[str, str] | None = None, **more: Any
-) -> Response:
-    return Response({"error": message, "code": code, **more}, status=status, headers=headers)
+# --- What fails outside of the API's views: before a path is found, in a middleware, in the console -------------------
 
 
-def internal() -> str:
-    return f"Something went wrong on our side. Tell support the request id {current.get()}."
-
-
-def unknown_path(request: HttpRequest) -> JsonResponse:
-    status, code, message = FRAMEWORK[Http404]
-    return JsonResponse({"error": message, "code": code}, status=status)
+def unknown_path(_: HttpRequest) -> JsonResponse:
+    return plain(NOTHING_HERE)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     if not request.path.startswith("/api/"):
         return defaults.bad_request(request, exception)
-    return JsonResponse(
-        {"error": "The request is malformed.", "code": "malformed_request"}, status=HTTPStatus.BAD_REQUEST
-    )
+    return plain(ApiError(400, "malformed_request", "The request is malformed: its headers or its path."))
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
-    """For what fails outside of the API's views: in a middleware, in the console."""
     if not request.path.startswith("/api/"):
         return defaults.server_error(request)
-    return JsonResponse({"error": internal(), "code": "internal_error"}, status=500)
+    message = f"Something went wrong on our side. Tell support the request id {current.get()}."
+    return plain(ApiError(500, "internal_error", message))
+
+
+def plain(answer: ApiError) -> JsonResponse:
+    return JsonResponse(answer.body, status=answer.status)

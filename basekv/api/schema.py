@@ -10,7 +10,7 @@ from basekv.api.admission import rule_of
 from basekv.api.serializers import ErrorResponseSerializer
 
 
-class Schema(AutoSchema):  # type: ignore[no-untyped-call]
+class Schema(AutoSchema):
     def get_extensions(self) -> dict[str, Any]:
         scope = rule_of(self.view).scope
         return {"x-required-scopes": [scope.value]} if scope else {}
@@ -31,6 +31,11 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
             "bearerFormat": "API Token",
             "description": "Service-account API token issued by BaseKV.",
         }
+
+
+def require_token(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Every operation needs a token; the contract says so once for the whole document too."""
+    return {**result, "security": [{BearerScheme.name: []}]}
 
 
 # status -> its description in the contract, and an example of each code that it can carry
@@ -62,7 +67,7 @@ ERRORS: dict[int, tuple[str, dict[str, str]]] = {
     ),
     413: (
         "Body too large",
-        {"body_too_large": "The body is larger than the API takes; 64 KiB is the limit."},
+        {"body_too_large": "The body is larger than the 65536 bytes that the API takes."},
     ),
     415: (
         "Unsupported media type",
@@ -87,8 +92,7 @@ def errors(*statuses: int, **described: str) -> dict[int, OpenApiResponse]:
     """The error answers of an operation: those that every operation has and `statuses`. `described` (as in
     s403="...") changes a description."""
     return {
-        status: error(status, described.get(f"s{status}", ERRORS[status][0]))
-        for status in sorted({*ALWAYS, *statuses})
+        status: error(status, described.get(f"s{status}", ERRORS[status][0])) for status in sorted({*ALWAYS, *statuses})
     }
 
 

@@ -108,7 +108,9 @@ class InstanceListSerializer(serializers.Serializer[Any]):
     plan = PlanSerializer(required=False)
     usage = UsageSerializer(required=False)
     next_cursor = serializers.CharField(
-        allow_null=True, required=False, help_text="With `limit`: where the next page starts; null on the last."
+        allow_null=True,
+        required=False,
+        help_text="With `limit`: where the next page starts; null on the last.",
     )
 
 

@@ -1,6 +1,6 @@
 """The operations of the v1 API. Each is a door: it reads the input, calls one verb, answers."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -29,16 +29,19 @@ class ApiView(ViewSet):
     http_method_names = ["get", "head", "post", "delete"]
     format_kwarg = None
 
+    @property
+    def caller(self) -> Caller:
+        return cast(Caller, self.request.auth)
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         self.perform_authentication(request)
         self.check_permissions(request)
         self.check_throttles(request)
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
 
-    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:  # type: ignore[override]
-        caller = request.auth
-        if caller is not None and rule_of(self).counted:
-            announce(response, caller)
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        if request.auth is not None and rule_of(self).counted:
+            announce(response, self.caller)
         response["Cache-Control"] = "no-store"
         return super().finalize_response(request, response, *args, **kwargs)
 
@@ -48,7 +51,7 @@ class IdentityViewSet(ApiView):
 
     @describe.whoami
     def whoami(self, request: Request) -> Response:
-        return Response(answers.whoami(request.auth))
+        return Response(answers.whoami(self.caller))
 
 
 class InstanceViewSet(ApiView):
@@ -64,16 +67,17 @@ class InstanceViewSet(ApiView):
         "rotate": Rule(WRITE, counted=False),
     }
 
+    def find(self, id: str) -> Instance:
+        return lifecycle.get(self.caller.account_id, inputs.instance_id(id))
+
     @describe.list_instances
     def list(self, request: Request) -> Response:
-        caller: Caller = request.auth
-        instances = lifecycle.owned_by(caller.account_id)
-        return Response(answers.listed(instances, inputs.page(request), caller))
+        instances = lifecycle.owned_by(self.caller.account_id)
+        return Response(answers.listed(instances, inputs.page(request), self.caller))
 
     @describe.create_instance
     def create(self, request: Request) -> Response:
-        caller: Caller = request.auth
-        key = inputs.idempotency_key(request)
+        caller, key = self.caller, inputs.idempotency_key(request)
         wanted = inputs.new_instance(request)
 
         def answer() -> bytes:
@@ -95,44 +99,40 @@ class InstanceViewSet(ApiView):
 
     @describe.get_instance
     def retrieve(self, request: Request, id: str) -> Response:
-        instances = lifecycle.owned_by(request.auth.account_id)
+        instances = lifecycle.owned_by(self.caller.account_id)
         return Response(answers.one(instances, inputs.instance_id(id)))
 
     @describe.delete_instance
     def destroy(self, request: Request, id: str) -> Response:
         force = inputs.flag(request, "force")
-        instance = found(request, id)
-        mode = lifecycle.delete(instance, requested_by=request.auth.token_id, force=force)
+        instance = self.find(id)
+        mode = lifecycle.delete(instance, requested_by=self.caller.token_id, force=force)
         if mode is Mode.ASYNC:
-            return Response(answers.status(instance, request.auth), status=202)
-        return Response(answers.deleted(instance, request.auth, mode))
+            return Response(answers.status(instance, self.caller), status=202)
+        return Response(answers.deleted(instance, self.caller, mode))
 
     @describe.restart_instance
     def restart(self, request: Request, id: str) -> Response:
-        instance = found(request, id)
-        lifecycle.restart(instance, requested_by=request.auth.token_id)
-        return Response(answers.status(instance, request.auth), status=202)
+        instance = self.find(id)
+        lifecycle.restart(instance, requested_by=self.caller.token_id)
+        return Response(answers.status(instance, self.caller), status=202)
 
     @describe.list_operations
     def operations(self, request: Request, id: str) -> Response:
-        instance = found(request, id)
-        return Response(answers.operations(instance, request.auth))
+        instance = self.find(id)
+        return Response(answers.operations(instance, self.caller))
 
     @describe.get_credentials
     def credentials(self, request: Request, id: str) -> Response:
-        return Response(answers.credentials(found(request, id)))
+        return Response(answers.credentials(self.find(id)))
 
     @describe.reveal_password
     def reveal(self, request: Request, id: str) -> Response:
-        instance = found(request, id)
+        instance = self.find(id)
         return Response(answers.revealed(instance, lifecycle.password(instance)))
 
     @describe.rotate_password
     def rotate(self, request: Request, id: str) -> Response:
-        instance = found(request, id)
-        password = lifecycle.rotate(instance, requested_by=request.auth.token_id)
+        instance = self.find(id)
+        password = lifecycle.rotate(instance, requested_by=self.caller.token_id)
         return Response(answers.rotated(instance, password), status=202)
-
-
-def found(request: Request, id: str) -> Instance:
-    return lifecycle.get(request.auth.account_id, inputs.instance_id(id))

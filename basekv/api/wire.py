@@ -23,7 +23,7 @@ class JSONParser(BaseParser):
     ) -> Any:
         body = stream.read(settings.API_MAX_BODY_BYTES + 1)
         if len(body) > settings.API_MAX_BODY_BYTES:
-            raise BodyTooLarge
+            raise BodyTooLarge(settings.API_MAX_BODY_BYTES)
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError as error:

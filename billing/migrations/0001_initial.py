@@ -5,55 +5,105 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
+        ("accounts", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Plan',
+            name="Plan",
             fields=[
-                ('slug', models.SlugField(primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=100)),
-                ('max_databases', models.PositiveIntegerField(blank=True, null=True)),
-                ('max_storage_mb', models.PositiveIntegerField(blank=True, null=True, verbose_name='storage of each database, MiB')),
-                ('max_requests_per_day', models.PositiveIntegerField(blank=True, null=True)),
-                ('price_cents', models.PositiveIntegerField(default=0, verbose_name='price a month, cents')),
+                ("slug", models.SlugField(primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=100)),
+                ("max_databases", models.PositiveIntegerField(blank=True, null=True)),
+                (
+                    "max_storage_mb",
+                    models.PositiveIntegerField(blank=True, null=True, verbose_name="storage of each database, MiB"),
+                ),
+                ("max_requests_per_day", models.PositiveIntegerField(blank=True, null=True)),
+                ("price_cents", models.PositiveIntegerField(default=0, verbose_name="price a month, cents")),
             ],
             options={
-                'ordering': ['price_cents', 'slug'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('max_storage_mb__isnull', True), ('max_storage_mb__gt', 0), _connector='OR'), name='billing_plan_storage_not_zero')],
+                "ordering": ["price_cents", "slug"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("max_storage_mb__isnull", True), ("max_storage_mb__gt", 0), _connector="OR"
+                        ),
+                        name="billing_plan_storage_not_zero",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Subscription',
+            name="Subscription",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('started_at', models.DateTimeField(auto_now_add=True)),
-                ('ended_at', models.DateTimeField(blank=True, null=True)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='subscriptions', to='accounts.account')),
-                ('plan', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='subscriptions', to='billing.plan')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("started_at", models.DateTimeField(auto_now_add=True)),
+                ("ended_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="subscriptions",
+                        to="accounts.account",
+                    ),
+                ),
+                (
+                    "plan",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="subscriptions",
+                        to="billing.plan",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-started_at'],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('ended_at', None)), fields=('account',), name='billing_subscription_one_active'), models.CheckConstraint(condition=models.Q(('ended_at__isnull', True), ('ended_at__gte', models.F('started_at')), _connector='OR'), name='billing_subscription_ends_after_start')],
+                "ordering": ["-started_at"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("ended_at", None)),
+                        fields=("account",),
+                        name="billing_subscription_one_active",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("ended_at__isnull", True),
+                            ("ended_at__gte", models.F("started_at")),
+                            _connector="OR",
+                        ),
+                        name="billing_subscription_ends_after_start",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Usage',
+            name="Usage",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('day', models.DateField()),
-                ('count', models.PositiveBigIntegerField(default=0)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='usage', to='accounts.account')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("day", models.DateField()),
+                ("count", models.PositiveBigIntegerField(default=0)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="usage",
+                        to="accounts.account",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'usage',
-                'ordering': ['-day'],
-                'constraints': [models.UniqueConstraint(fields=('account', 'day'), name='billing_usage_account_day')],
+                "verbose_name_plural": "usage",
+                "ordering": ["-day"],
+                "constraints": [models.UniqueConstraint(fields=("account", "day"), name="billing_usage_account_day")],
             },
         ),
     ]

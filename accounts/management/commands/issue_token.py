@@ -26,9 +26,7 @@ class Command(BaseCommand):
         if days is not None and not 0 < days <= 36_500:
             raise CommandError("--expires-in-days takes a number of days from 1 to 36500.")
         try:
-            service_account = registry.service_account(
-                registry.find(options["account"]), options["service_account"]
-            )
+            service_account = registry.service_account(registry.find(options["account"]), options["service_account"])
             token, text = tokens.issue(
                 service_account,
                 scopes=options["scope"],
