@@ -47,7 +47,7 @@ def get(account_id: uuid.UUID, instance_id: uuid.UUID) -> Instance:
         raise NotFound from None
 
 
-@transaction.atomic(savepoint=False)
+@transaction.atomic
 def create(
     *,
     account_id: uuid.UUID,

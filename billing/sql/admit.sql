@@ -69,7 +69,7 @@ BEGIN
         WHEN r.expires_at <= p_now THEN 'expired'
         WHEN r.disabled_at IS NOT NULL THEN 'disabled'
         WHEN r.suspended_at IS NOT NULL THEN 'suspended'
-        WHEN p_scope <> ALL (r.scopes) THEN 'scope'
+        WHEN p_scope IS NOT NULL AND p_scope <> ALL (r.scopes) THEN 'scope'
         WHEN r.slug IS NULL THEN 'unsubscribed'
         ELSE 'admitted'
     END;
