@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
-from nodes.errors import NodeError
 
 from instances import placement, secrets
 from instances.models import Event, Instance, Operation
 from instances.states import TRANSITIONS, Kind, OperationState, Status
 from nodes import transport
+from nodes.errors import AgentError, NodeError
 from nodes.health import endpoint
 
 logger = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ def succeed(operation: Operation) -> None:
 
 @transaction.atomic
 def fail(operation: Operation, error: NodeError) -> None:
-    if close(operation, OperationState.FAILED, error=str(error)):
+    if close(operation, OperationState.FAILED, error=str(error), customer_error=for_customer(error)):
         settle(operation, Status.FAILED, f"The {operation.kind} failed: {error}")
 
 
@@ -120,21 +120,34 @@ def postpone(operation: Operation, error: NodeError) -> None:
         leased_until=None,
         due_at=timezone.now() + delay,
         error=str(error),
+        customer_error=for_customer(error),
     )
+
+
+def for_customer(error: NodeError) -> str:
+    """What an operator reads may name hosts and paths; a customer is told only whose turn it is."""
+    if isinstance(error, AgentError):
+        return "The node could not carry it out."
+    return "The node could not be reached."
 
 
 def out_of_time(operation: Operation) -> bool:
     return operation.deadline is not None and timezone.now() >= operation.deadline
 
 
-def mine(operation: Operation) -> Any:
+def mine(operation: Operation) -> QuerySet[Operation]:
     return Operation.objects.filter(pk=operation.pk, lease=operation.lease, finished_at=None)
 
 
-def close(operation: Operation, state: OperationState, error: str = "") -> bool:
+def close(operation: Operation, state: OperationState, **changes: str) -> bool:
     """False when the operation is no longer this worker's."""
-    now = timezone.now()
-    closed = mine(operation).update(state=state, finished_at=now, lease=None, leased_until=None, error=error)
+    closed = mine(operation).update(
+        **{"error": "", "customer_error": "", **changes},
+        state=state,
+        finished_at=timezone.now(),
+        lease=None,
+        leased_until=None,
+    )
     return bool(closed)
 
 

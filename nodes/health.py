@@ -56,4 +56,5 @@ def missed(node: Node, error: NodeError) -> None:
     unseen = now - (node.seen_at or node.created_at)
     health = Health.OFFLINE if unseen > OFFLINE_AFTER else Health.STALE if unseen > STALE_AFTER else None
     changes = {"health": health} if health else {}
+    # Unless somebody else has seen it meanwhile.
     Node.objects.filter(pk=node.pk, seen_at=node.seen_at).update(last_error=str(error), **changes)

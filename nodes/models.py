@@ -60,6 +60,7 @@ class Node(models.Model):
         db_persist=True,
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    activated_at = models.DateTimeField("when its enrolment was done", null=True, editable=False)
 
     class Meta:
         ordering = ["name"]

@@ -4,6 +4,7 @@ import json
 import uuid
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.utils import timezone
@@ -208,9 +209,9 @@ def test_restart_rotate_and_delete_at_once_end_in_one_legal_history():
         Instance.objects.filter(pk=id).update(status="running")
         Operation.objects.filter(instance=id).update(state="succeeded", finished_at=timezone.now())
         path = f"{CREATE}/{id}"
-        calls = [lambda: factories.client(customer.secret).post(f"{path}/restart")] * 3
-        calls += [lambda: factories.client(customer.secret).post(f"{path}/credentials/rotate")] * 3
-        calls += [lambda: factories.client(customer.secret).delete(path)] * 2
+        calls = [partial(factories.client(customer.secret).post, f"{path}/restart") for _ in range(3)]
+        calls += [partial(factories.client(customer.secret).post, f"{path}/credentials/rotate") for _ in range(3)]
+        calls += [partial(factories.client(customer.secret).delete, path) for _ in range(2)]
         statuses = [answer.status_code for answer in at_once(calls)]
         assert set(statuses) <= {202, 409}
         assert statuses[6:] == [202, 202]
@@ -238,7 +239,7 @@ class TestIdempotencyKey:
     def test_spacing_and_order_do_not_make_another_body_and_a_field_does(self):
         factories.node()
         client = factories.customer().client
-        send = lambda body: client.post(CREATE, body, content_type="application/json", headers={"Idempotency-Key": "k"})  # noqa: E731
+        send = lambda body: client.post(CREATE, body, content_type="application/json", headers={"Idempotency-Key": "k"})
         first = send(b'{"name":"ab","protocol":"redis"}')
         assert send(b'{ "protocol" : "redis", "name" : "ab" }').content == first.content
         refused = send(b'{"name":"ac","protocol":"redis"}')

@@ -146,7 +146,7 @@ class TestAnInstance:
 
 def test_on_create_bad_input_comes_before_the_limit_and_the_limit_before_the_missing_node():
     customer = factories.customer(databases=0)
-    post = lambda body: customer.client.post("/api/v1/instances", body, content_type="application/json")  # noqa: E731
+    post = lambda body: customer.client.post("/api/v1/instances", body, content_type="application/json")
     assert post({"name": ""}).status_code == 400
     assert post({"name": "ok"}).json()["code"] == "database_limit_reached"
     customer.plan.max_databases = 1

@@ -1,0 +1,170 @@
+"""Makes a machine a node: the only time that we may do more on it than ask its agent.
+
+Every step can be repeated, so an enrolment that failed half-way is simply run again.
+"""
+
+import json
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from django.conf import settings
+from django.utils import timezone
+
+from nodes import health, packing, transport
+from nodes.errors import EnrolmentError
+from nodes.models import Node, Region
+from nodes.states import Intent, Supervisor
+from nodes.transport import Endpoint
+
+OLDEST_PYTHON = (3, 9)
+AGENT = "agent.pyz"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an operator says of the new node. None keeps what the node has already, or the model's default."""
+
+    name: str
+    region: str
+    host: str
+    ssh_host: str
+    ssh_port: int
+    ssh_user: str
+    capacity_mb: int
+    supervisor: Supervisor = Supervisor.PROCESSES
+    bootstrap_key: str | None = None
+    bind: str = "0.0.0.0"  # noqa: S104 - databases are for customers
+    first_port: int | None = None
+    slots: int | None = None
+    default_storage_mb: int | None = None
+    engines: dict[str, str] = field(default_factory=dict)
+    """Paths of engines that are not on the node's PATH."""
+
+
+@dataclass
+class Enrolment:
+    """One enrolment. `confirm` is asked whether a host key, shown as its fingerprint, is the machine's."""
+
+    wanted: Wanted
+    confirm: Callable[[str], bool]
+    endpoint: Endpoint = field(init=False)
+    node: Node = field(init=False)
+    home: str = field(init=False)
+    python: str = field(init=False)
+
+    def steps(self) -> Iterator[tuple[str, Callable[[], str]]]:
+        """What is done, in order: a title, and the function that does it and tells what it found."""
+        yield "region", self.check_region
+        yield "host key", self.pin_host_key
+        yield "Python", self.check_python
+        yield "agent", self.upload_agent
+        yield "access", self.restrict_access
+        yield "record", self.record
+        yield "first probe", self.first_probe
+        yield "activation", self.activate
+
+    def check_region(self) -> str:
+        slug = self.wanted.region
+        if not Region.objects.filter(pk=slug).exists():
+            raise EnrolmentError(f"There is no region {slug!r}. Make it first: add_region {slug} --name NAME.")
+        return slug
+
+    def pin_host_key(self) -> str:
+        """A node that is known keeps its key; a new one's must be confirmed by whoever can know."""
+        wanted = self.wanted
+        key = transport.scan_host_key(wanted.ssh_host, wanted.ssh_port)
+        shown = transport.fingerprint(key)
+        known = Node.objects.filter(name=wanted.name).first()
+        if known and transport.fingerprint(known.host_key) != shown:
+            raise EnrolmentError(
+                f"{wanted.name} shows the host key {shown}, and another one is pinned. If the machine was set up "
+                f"anew, remove the node first; if not, somebody else answers at {wanted.ssh_host}."
+            )
+        if not known and not self.confirm(shown):
+            raise EnrolmentError(f"{wanted.ssh_host} shows the host key {shown}, which is not the one expected.")
+        self.endpoint = Endpoint(wanted.ssh_host, wanted.ssh_port, wanted.ssh_user, key)
+        return shown
+
+    def check_python(self) -> str:
+        probe = "import os, sys; print(sys.executable, os.path.expanduser('~'), *sys.version_info[:2], sep='\\n')"
+        found = self.run(f"python3 -S -E -I -c {shlex.quote(probe)}").decode().split("\n")
+        self.python, self.home = found[0], found[1]
+        version = (int(found[2]), int(found[3]))
+        if version < OLDEST_PYTHON:
+            raise EnrolmentError(f"The node has Python {version[0]}.{version[1]}; the agent needs 3.9 or newer.")
+        return f"{version[0]}.{version[1]} at {self.python}"
+
+    def upload_agent(self) -> str:
+        packed = packing.pack()
+        settings_of_agent: dict[str, object] = {"supervisor": self.wanted.supervisor, "bind": self.wanted.bind}
+        if self.wanted.engines:
+            settings_of_agent["engines"] = self.wanted.engines
+        self.write(AGENT, packed.data)
+        self.write("agent.json", json.dumps(settings_of_agent).encode())
+        return packed.digest[:12]
+
+    def restrict_access(self) -> str:
+        """From here on our key starts the agent and nothing else, and every other key is gone."""
+        command = packing.command(self.python, f"{self.home}/{AGENT}")
+        quoted = command.replace("\\", "\\\\").replace('"', '\\"')
+        line = f'restrict,command="{quoted}" {public_key()} basekv\n'
+        self.run("umask 077; mkdir -p .ssh")
+        self.write(".ssh/authorized_keys", line.encode())
+        return "one forced command"
+
+    def record(self) -> str:
+        wanted, endpoint = self.wanted, self.endpoint
+        fields = {
+            "region_id": wanted.region,
+            "host": wanted.host,
+            "ssh_host": endpoint.host,
+            "ssh_port": endpoint.port,
+            "ssh_user": endpoint.user,
+            "host_key": endpoint.host_key,
+            "supervisor": wanted.supervisor,
+            "capacity_mb": wanted.capacity_mb,
+            "agent_digest": packing.pack().digest,
+        }
+        optional = {name: getattr(wanted, name) for name in ("first_port", "slots", "default_storage_mb")}
+        fields |= {name: value for name, value in optional.items() if value is not None}
+        self.node, created = Node.objects.update_or_create(name=wanted.name, defaults=fields)
+        return "new" if created else "known before"
+
+    def first_probe(self) -> str:
+        health.probe([self.node])
+        self.node.refresh_from_db()
+        if self.node.last_error:
+            raise EnrolmentError(f"The agent does not answer: {self.node.last_error}")
+        if not self.node.engines:
+            raise EnrolmentError("The node has no engine. Install valkey-server or redis-server on it.")
+        return ", ".join(f"{name} {version}" for name, version in self.node.report["engines"].items())
+
+    def activate(self) -> str:
+        """A new node is given databases from now on; a known one stays what its operator made of it."""
+        never_active = Node.objects.filter(pk=self.node.pk, activated_at=None)
+        never_active.update(intent=Intent.ACTIVE, activated_at=timezone.now())
+        self.node.refresh_from_db()
+        return self.node.intent
+
+    def write(self, path: str, data: bytes) -> None:
+        """Whole or not at all, and for the node's user alone."""
+        quoted = shlex.quote(path)
+        self.run(f"umask 077; cat > {quoted}.new && mv {quoted}.new {quoted}", stdin=data)
+
+    def run(self, command: str, stdin: bytes = b"") -> bytes:
+        done = transport.run(self.endpoint, command, stdin=stdin, private_key=self.wanted.bootstrap_key)
+        if done.exit_status != 0:
+            raise EnrolmentError(f"On the node failed: {command}\n{done.stderr.decode(errors='replace').strip()}")
+        return done.stdout
+
+
+def public_key() -> str:
+    """The control plane's own, which belongs beside its private key."""
+    path = Path(f"{settings.BASEKV_SSH_KEY}.pub")
+    try:
+        kind, key = path.read_text().split()[:2]
+    except (OSError, ValueError) as error:
+        raise EnrolmentError(f"Our own public SSH key cannot be read: {path}: {error}") from None
+    return f"{kind} {key}"

@@ -1,0 +1,77 @@
+import sys
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from nodes.enrolment import Enrolment, Wanted
+from nodes.errors import NodeError
+from nodes.states import Supervisor
+
+
+class Command(BaseCommand):
+    help = "Make a machine a node. Every step can be repeated: what failed half-way is simply run again."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name", help="a short name of its own, for example eu-west-1")
+        parser.add_argument("--host", required=True, help="the name or address that customers connect to")
+        parser.add_argument("--region", required=True, metavar="SLUG")
+        parser.add_argument("--capacity-mb", type=int, required=True, help="memory for databases, MiB")
+        parser.add_argument("--ssh-host", help="where its SSH is, if not at --host")
+        parser.add_argument("--ssh-port", type=int, default=22)
+        parser.add_argument("--bootstrap-user", required=True, help="the user who signs in for the enrolment")
+        parser.add_argument("--bootstrap-key", metavar="PATH", help="its private key; default: the SSH agent's")
+        parser.add_argument("--host-key", metavar="FINGERPRINT", help="SHA256:..., instead of being asked")
+        parser.add_argument("--supervisor", choices=[Supervisor.PROCESSES.value], default=Supervisor.PROCESSES)
+        parser.add_argument("--bind", default="0.0.0.0", metavar="ADDRESS", help="where its engines listen")  # noqa: S104
+        parser.add_argument("--engine", action="append", default=[], metavar="NAME=PATH", help="not on its PATH")
+        parser.add_argument("--first-port", type=int, help="of the databases; default 20000")
+        parser.add_argument("--slots", type=int, help="how many databases it can have; default 1000")
+        parser.add_argument("--default-storage-mb", type=int, help="for plans without a limit; default 64")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        expected = options["host_key"]
+        enrolment = Enrolment(
+            wanted(options), confirm=(lambda shown: shown == expected) if expected else self.ask_whether
+        )
+        for title, step in enrolment.steps():
+            began = time.monotonic()
+            self.stdout.write(f"  {title:<12} ", ending="")
+            self.stdout.flush()
+            try:
+                found = step()
+            except NodeError as error:
+                self.stdout.write(self.style.ERROR("failed"))
+                raise CommandError(str(error)) from None
+            self.stdout.write(f"{self.style.SUCCESS('done')}  {found} ({time.monotonic() - began:.2f} s)")
+        self.stdout.write(f"{options['name']} is {enrolment.node.intent} and {enrolment.node.health}.")
+
+    def ask_whether(self, shown: str) -> bool:
+        if not sys.stdin.isatty():
+            raise CommandError(f"The machine shows the host key {shown}. If it is right, give --host-key {shown}.")
+        return input(f"\n  The machine shows the host key {shown}. Is it right? [y/N] ").strip().lower() == "y"
+
+
+def wanted(options: dict[str, Any]) -> Wanted:
+    engines = dict(pair.partition("=")[::2] for pair in options["engine"])
+    if not all(name and path for name, path in engines.items()):
+        raise CommandError("--engine takes NAME=PATH, for example valkey=/opt/valkey/bin/valkey-server.")
+    if not 0 < options["capacity_mb"] <= 2_000_000_000:
+        raise CommandError("--capacity-mb takes a whole number above 0.")
+    return Wanted(
+        name=options["name"],
+        region=options["region"],
+        host=options["host"],
+        ssh_host=options["ssh_host"] or options["host"],
+        ssh_port=options["ssh_port"],
+        ssh_user=options["bootstrap_user"],
+        capacity_mb=options["capacity_mb"],
+        supervisor=Supervisor(options["supervisor"]),
+        bootstrap_key=options["bootstrap_key"],
+        bind=options["bind"],
+        first_port=options["first_port"],
+        slots=options["slots"],
+        default_storage_mb=options["default_storage_mb"],
+        engines=engines,
+    )
