@@ -7,7 +7,7 @@ what comes after and fails gives the reservation back by rolling back.
 import uuid
 from dataclasses import dataclass
 
-from django.db import connection
+from django.db import connection, transaction
 
 from instances.errors import NoNodeAvailable, UnknownRegion
 from instances.states import Protocol
@@ -25,17 +25,21 @@ NEEDS: dict[str, tuple[list[str], list[str], int]] = {
     Protocol.BOTH: (REDIS_ENGINES, ["memcached"], 2),
 }
 
+# Which nodes can take it, the least loaded first.
+CANDIDATE = """
+    SELECT c.id, c.storage_mb, c.storage_mb * %(copies)s + %(overhead)s AS needed_mb
+      FROM (SELECT *, coalesce(%(storage)s, default_storage_mb) AS storage_mb FROM nodes_node) c
+     WHERE c.intent = 'active' AND c.health = 'online' {only}
+       AND c.engines && %(any)s::varchar[] AND c.engines @> %(all)s::varchar[]
+       AND c.slots_used < c.slots
+       AND c.reserved_mb + c.storage_mb * %(copies)s + %(overhead)s <= c.capacity_mb
+     ORDER BY c.load LIMIT 1
+"""
+
 RESERVE = """
     UPDATE nodes_node n
        SET reserved_mb = n.reserved_mb + pick.needed_mb, slots_used = n.slots_used + 1
-      FROM (SELECT c.id, c.storage_mb, c.storage_mb * %(copies)s + %(overhead)s AS needed_mb
-              FROM (SELECT *, coalesce(%(storage)s, default_storage_mb) AS storage_mb FROM nodes_node) c
-             WHERE c.intent = 'active' AND c.health = 'online' {region}
-               AND c.engines && %(any)s::varchar[] AND c.engines @> %(all)s::varchar[]
-               AND c.slots_used < c.slots
-               AND c.reserved_mb + c.storage_mb * %(copies)s + %(overhead)s <= c.capacity_mb
-             ORDER BY c.load LIMIT 1
-               FOR UPDATE {wait}) pick
+      FROM ({candidate} FOR UPDATE {wait}) pick
      WHERE n.id = pick.id
  RETURNING n.id, pick.storage_mb, pick.needed_mb
 """
@@ -63,8 +67,9 @@ def reserve(*, region: str | None, protocol: str, storage_mb: int | None) -> Res
 
     Raises UnknownRegion, NoNodeAvailable.
     """
+    search = Search(region, protocol, storage_mb)
     # Passing over nodes that somebody else is just reserving is fast; when all of them are busy, wait for one.
-    row = pick(region, protocol, storage_mb, "SKIP LOCKED") or pick(region, protocol, storage_mb, "")
+    row = search.take_free() or search.wait_for_one()
     if row is None:
         known = list(Region.objects.values_list("slug", flat=True))
         if region is not None and region not in known:
@@ -102,21 +107,52 @@ def release(instance_id: uuid.UUID) -> None:
         )
 
 
-def pick(region: str | None, protocol: str, storage_mb: int | None, wait: str) -> tuple[uuid.UUID, int, int] | None:
-    any_of, all_of, copies = NEEDS[protocol]
-    statement = RESERVE.format(region="AND c.region_id = %(region)s" if region is not None else "", wait=wait)
-    values = {
-        "region": region,
-        "storage": storage_mb,
-        "copies": copies,
-        "overhead": copies * ENGINE_OVERHEAD_MB,
-        "any": any_of,
-        "all": all_of,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        row: tuple[uuid.UUID, int, int] | None = cursor.fetchone()
-    return row
+Row = tuple[uuid.UUID, int, int]  # node, storage of the database, memory reserved for it
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    region: str | None
+    protocol: str
+    storage_mb: int | None
+
+    def take_free(self) -> Row | None:
+        """The best of the nodes that nobody else is at."""
+        return self.ask(RESERVE.format(candidate=self.candidate(), wait="SKIP LOCKED"))
+
+    def wait_for_one(self) -> Row | None:
+        """The best node, however long others are at it; None when no node has room.
+
+        One node at a time, and the lock on one that was full after all is given back by its savepoint: whoever waits
+        holds nothing that others wait for, so there is no deadlock.
+        """
+        while best := self.ask(self.candidate()):
+            with transaction.atomic():
+                taken = self.ask(RESERVE.format(candidate=self.candidate("AND c.id = %(node)s"), wait=""), best[0])
+                if taken:
+                    return taken
+                transaction.set_rollback(True)
+        return None
+
+    def candidate(self, only: str = "") -> str:
+        region = "AND c.region_id = %(region)s" if self.region is not None else ""
+        return CANDIDATE.format(only=f"{region} {only}")
+
+    def ask(self, statement: str, node: uuid.UUID | None = None) -> Row | None:
+        any_of, all_of, copies = NEEDS[self.protocol]
+        values = {
+            "node": node,
+            "region": self.region,
+            "storage": self.storage_mb,
+            "copies": copies,
+            "overhead": copies * ENGINE_OVERHEAD_MB,
+            "any": any_of,
+            "all": all_of,
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            row: Row | None = cursor.fetchone()
+        return row
 
 
 def free_slot(node: Node) -> int:

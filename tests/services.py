@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from devstack import leftovers
+from devstack import locks
 from devstack.postgres import Postgres
 from devstack.processes import Supervisor
 from devstack.state import State
@@ -54,9 +54,11 @@ class Services:
         assert main is not None
         self._main = main
         self.state.claim()
+        members = locks.take(self.state.members)
+        assert members is not None
         try:
             async with asyncio.TaskGroup() as tasks:
-                supervisor = Supervisor(self.state, members=leftovers.cleared(self.state.members), tasks=tasks)
+                supervisor = Supervisor(self.state, members=members, tasks=tasks)
                 await asyncio.gather(self.postgres.start(supervisor), self.valkey.start(supervisor))
                 self._started.set()
                 await asyncio.Event().wait()
