@@ -202,6 +202,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": os.environ.get("BASEKV_LOG_LEVEL", "INFO")},
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "asyncssh": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},  # a customer's mistake is in the answer, not in our log
     },
 }

@@ -98,8 +98,8 @@ def succeed(operation: Operation) -> None:
     if not close(operation, OperationState.SUCCEEDED):
         return
     if operation.kind == Kind.DEPROVISION:
-        placement.release(operation.instance_id)
         settle(operation, Status.DELETED, "The node has confirmed that it is gone.", deleted_at=timezone.now())
+        placement.release(operation.instance_id)
     else:
         settle(operation, Status.RUNNING, "It answers, with its password.", previous_password_encrypted="")
 

@@ -1,0 +1,68 @@
+"""A machine becomes a node by one command, which can be repeated and says what is wrong."""
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from nodes.models import Node, Region
+from tests.local_node import Machine, node
+
+pytestmark = pytest.mark.django_db
+
+
+def test_an_enrolled_node_is_active_and_online_and_tells_its_engines(machine: Machine):
+    shown = machine.enroll()
+    assert "real is active and online." in shown
+    assert (node().intent, node().health, node().engines) == ("active", "online", ["valkey"])
+
+
+def test_enrolling_again_changes_what_is_said_and_keeps_what_the_operator_wants(machine: Machine):
+    machine.enroll()
+    Node.objects.update(intent="draining")
+    machine.enroll(**{"capacity-mb": 555})
+    assert (node().capacity_mb, node().intent) == (555, "draining")
+    assert Node.objects.count() == 1
+
+
+def test_our_key_may_start_the_agent_and_nothing_else(machine: Machine):
+    machine.enroll()
+    [line] = machine.authorized_keys.read_text().splitlines()
+    assert line.startswith('restrict,command="')
+    assert machine.authorized_keys.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_host_key_that_is_not_the_one_given_is_refused_before_anything_is_done(machine: Machine):
+    with pytest.raises(CommandError, match="not the one expected"):
+        machine.enroll(**{"host-key": "SHA256:" + "A" * 43})
+    assert not Node.objects.exists()
+    assert not (machine.home / "agent.pyz").exists()
+
+
+@pytest.mark.parametrize(
+    "change, problem",
+    [
+        ({"region": "mars"}, "add_region mars"),
+        ({"ssh-port": 1}, "127.0.0.1"),
+        ({"capacity-mb": 0}, "above 0"),
+        ({"engine": "valkey"}, "NAME=PATH"),
+    ],
+)
+def test_a_mistake_is_a_sentence_that_says_what_to_do(machine: Machine, change, problem):
+    with pytest.raises(CommandError, match=problem):
+        machine.enroll(**change)
+    assert not Node.objects.exists()
+
+
+def test_a_node_without_engines_is_not_activated(machine: Machine, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(CommandError):
+        machine.enroll(engine="valkey=/nowhere/valkey-server")
+    assert not Node.objects.filter(intent="active").exists()
+
+
+def test_list_nodes_shows_it(machine: Machine, capsys):
+    machine.enroll()
+    call_command("list_nodes")
+    assert "real" in capsys.readouterr().out
+    Region.objects.create(slug="other", name="Other")
+    call_command("list_nodes", "--region=other", "--json")
+    assert capsys.readouterr().out.strip() == "[]"

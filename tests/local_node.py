@@ -1,0 +1,100 @@
+"""A machine for tests: a real SSH server without root, enrolled by the real command."""
+
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import call_command
+
+from devstack import keys, valkey
+from devstack.node import USER
+from nodes.models import Node, Region
+
+SLOTS = 100
+
+
+class Machine:
+    """`first_port` and the ports after it are its databases'."""
+
+    def __init__(self, home: Path, first_port: int) -> None:
+        self.home, self.first_port = home, first_port
+        self.bootstrap_key = home.with_name(home.name + "-bootstrap-key")
+        self.port = 0
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def authorized_keys(self) -> Path:
+        return self.home / ".ssh" / "authorized_keys"
+
+    @property
+    def fingerprint(self) -> str:
+        return keys.fingerprint((self.home / ".ssh-host-key").read_text())
+
+    def boot(self) -> None:
+        """Up, at the address that it had before."""
+        self.authorized_keys.parent.mkdir(parents=True, exist_ok=True)
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "devstack.sshd",
+                "--home",
+                str(self.home),
+                "--port",
+                str(self.port),
+                "--with-parent",
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline().rpartition(":")[2])
+
+    def shut_down(self) -> None:
+        """Down, with everything that ran on it."""
+        assert self._process is not None
+        self._process.terminate()
+        assert self._process.wait(timeout=20) == 0
+
+    def let_in(self) -> None:
+        """Opens it for an enrolment, as whoever has just set the machine up would."""
+        private = keys.make_private()
+        self.bootstrap_key.touch(mode=0o600)
+        self.bootstrap_key.write_text(private)
+        self.authorized_keys.write_text(keys.public(private) + "\n")
+
+    def enroll(self, name: str = "real", **changes: object) -> str:
+        """What the command printed. Raises CommandError."""
+        self.let_in()
+        Region.objects.get_or_create(slug="local", defaults={"name": "Local"})
+        options = {
+            "host": "127.0.0.1",
+            "bind": "127.0.0.1",
+            "region": "local",
+            "ssh-port": self.port,
+            "first-port": self.first_port,
+            "slots": SLOTS,
+            "capacity-mb": 10_000,
+            "engine": f"valkey={valkey.program()}",
+            "bootstrap-user": USER,
+            "bootstrap-key": self.bootstrap_key,
+            "host-key": self.fingerprint,
+        } | changes
+        out = StringIO()
+        call_command("enroll_node", name, *(f"--{option}={value}" for option, value in options.items()), stdout=out)
+        return out.getvalue()
+
+
+def make_control_plane_key() -> None:
+    path = Path(settings.BASEKV_SSH_KEY)
+    if not path.exists():
+        private = keys.make_private()
+        path.touch(mode=0o600)
+        path.write_text(private)
+        path.with_name(path.name + ".pub").write_text(keys.public(private) + "\n")
+
+
+def node(name: str = "real") -> Node:
+    return Node.objects.get(name=name)
