@@ -1,0 +1,35 @@
+"""What the docs say of the code is what the code says."""
+
+import re
+from pathlib import Path
+
+from instances.states import TRANSITIONS, Status
+
+ROOT = Path(__file__).parent.parent
+
+
+def diagram() -> str:
+    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> pending"]
+    lines += [f"    {source} --> {target}" for target in Status for source in Status if source in TRANSITIONS[target]]
+    return "\n".join([*lines, "    deleted --> [*]", "```"])
+
+
+def test_the_diagram_of_states_is_the_table_of_transitions():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    shown = re.search(r"<!-- states -->\n(.*)\n<!-- /states -->", text, re.DOTALL)
+    assert shown is not None
+    assert shown[1] == diagram(), f"put this between the marks:\n{diagram()}"
+
+
+def test_every_link_between_the_docs_leads_somewhere():
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_dependency_has_its_reason():
+    text = (ROOT / "pyproject.toml").read_text()
+    entries = re.findall(r'^    "[a-z][^"]*",(.*)$', text.partition("[tool.")[0], re.MULTILINE)
+    assert len(entries) > 20
+    assert all(entry.strip().startswith("# ") for entry in entries)
