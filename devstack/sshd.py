@@ -92,8 +92,7 @@ class Machine:
             self._children.add(process.pid)
         finally:
             self._starting -= 1
-        # None of them is None: they are pipes.
-        await ssh.redirect(process.stdin, process.stdout, process.stderr)  # type: ignore[arg-type]
+        await ssh.redirect(process.stdin, process.stdout, process.stderr)
         status = await process.wait()
         self._children.discard(process.pid)
         with suppress(OSError, asyncssh.Error):  # the client may be gone

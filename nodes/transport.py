@@ -201,7 +201,7 @@ class _Link:
 
 async def _connect(endpoint: Endpoint, **options: Any) -> asyncssh.SSHClientConnection:
     """A connection with login done, to whom holds the pinned host key. Raises a TransportError."""
-    pinned = _public_key(endpoint.host_key)
+    pinned = _pinned(endpoint)
     client = _Client(pinned)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -354,6 +354,13 @@ def _own_key() -> asyncssh.SSHKey:
         return asyncssh.read_private_key(settings.BASEKV_SSH_KEY)
     except (OSError, asyncssh.KeyImportError) as error:
         raise LoginRefused(f"BASEKV_SSH_KEY must be the path of an OpenSSH private key: {error}") from error
+
+
+def _pinned(endpoint: Endpoint) -> asyncssh.SSHKey:
+    try:
+        return _public_key(endpoint.host_key)
+    except asyncssh.KeyImportError as error:
+        raise HostKeyMismatch(f"The host key pinned for {_name(endpoint)} is no public key.", "") from error
 
 
 def _public_key(line: str) -> asyncssh.SSHKey:

@@ -95,7 +95,7 @@ class Redis:
     def memory_mb(wanted: Wanted) -> int:
         """What the process may take: the data with its fragmentation, connections, and what `maxmemory` does not
         count, such as the heap of a Lua script."""
-        return 3 * wanted.storage_mb + 512
+        return 3 * wanted.storage_mb + 256
 
     def prove(self, engine: Running, wanted: Wanted) -> str:
         """The engine's name and version, once it is shown that this process answers, and that the password is

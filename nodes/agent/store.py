@@ -18,7 +18,7 @@ from .deadline import Deadline
 from .digests import hexdigest
 from .errors import Refusal
 
-LOCK_PATIENCE = 5.0
+LOCK_PATIENCE = 3.0
 TOMBSTONE_SECONDS = 7 * 24 * 3600
 MAX_LOG_BYTES = 8 * 1024 * 1024
 TAIL_BYTES = 256 * 1024
