@@ -28,6 +28,7 @@ PR_SET_CHILD_SUBREAPER = 36
 # Seconds that daemons get to end by themselves when the machine goes down.
 SHUTDOWN_PATIENCE = 8.0
 REAP_PAUSE = 0.1
+CHUNK = 64 * 1024
 
 # [options] type base64 [comment]; quoted option values may hold blanks.
 KEY_LINE = re.compile(r'^\s*(?:((?:[^\s"]|"(?:[^"\\]|\\.)*")+)\s+)?((?:ssh|ecdsa|sk)-\S+\s+\S+)')
@@ -92,11 +93,11 @@ class Machine:
             self._children.add(process.pid)
         finally:
             self._starting -= 1
-        await ssh.redirect(process.stdin, process.stdout, process.stderr)
+        feeding = asyncio.create_task(feed(ssh.stdin, process.stdin))
+        await asyncio.gather(forward(process.stdout, ssh.stdout), forward(process.stderr, ssh.stderr))
         status = await process.wait()
         self._children.discard(process.pid)
-        with suppress(OSError, asyncssh.Error):  # the client may be gone
-            await ssh.stdout.drain()
+        feeding.cancel()
         return status
 
     def reap(self) -> None:
@@ -119,6 +120,27 @@ class Machine:
             told |= running
             time.sleep(0.01)
             bury_all()
+
+
+# Not asyncssh's own redirection: there, a command that does not read its input breaks the whole connection.
+
+
+async def feed(source: "asyncssh.SSHReader[bytes]", target: asyncio.StreamWriter | None) -> None:
+    assert target is not None
+    with suppress(OSError, asyncssh.Error):
+        while data := await source.read(CHUNK):
+            target.write(data)
+            await target.drain()
+    target.close()
+
+
+async def forward(source: asyncio.StreamReader | None, target: "asyncssh.SSHWriter[bytes]") -> None:
+    """Also reads on when the client is gone, so that the command need not notice."""
+    assert source is not None
+    while data := await source.read(CHUNK):
+        with suppress(OSError, asyncssh.Error):
+            target.write(data)
+            await target.drain()
 
 
 def next_zombie() -> int | None:
