@@ -14,7 +14,16 @@ class RegionAdmin(admin.ModelAdmin[Region]):
 class NodeAdmin(admin.ModelAdmin[Node]):
     """Nodes are enrolled by `enroll_node`; here an operator sees them and sets what they are for."""
 
-    list_display = ["name", "region", "intent", "health", "seen_at", "reserved_mb", "capacity_mb", "slots_used"]
+    list_display = [
+        "name",
+        "region",
+        "intent",
+        "health",
+        "seen_at",
+        "reserved_mb",
+        "capacity_mb",
+        "slots_used",
+    ]
     list_filter = ["intent", "health", "region"]
     search_fields = ["name", "host"]
     readonly_fields = [

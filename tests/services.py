@@ -9,7 +9,6 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from devstack import locks
 from devstack.postgres import Postgres
 from devstack.processes import Supervisor
 from devstack.state import State
@@ -54,15 +53,10 @@ class Services:
         assert main is not None
         self._main = main
         self.state.claim()
-        members = locks.take(self.state.members)
-        assert members is not None
         try:
-            async with asyncio.TaskGroup() as tasks:
-                supervisor = Supervisor(self.state, members=members, tasks=tasks)
+            async with Supervisor(self.state) as supervisor:
                 await asyncio.gather(self.postgres.start(supervisor), self.valkey.start(supervisor))
                 self._started.set()
                 await asyncio.Event().wait()
         except asyncio.CancelledError:
             pass
-        finally:
-            await supervisor.stop()

@@ -1,0 +1,30 @@
+"""SSH keys, for a machine that may not have OpenSSH's programs."""
+
+import base64
+import hashlib
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_ssh_private_key,
+)
+
+
+def make_private() -> str:
+    key = Ed25519PrivateKey.generate()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+
+
+def public(private: str) -> str:
+    """The line for authorized_keys."""
+    key = load_ssh_private_key(private.encode(), password=None)
+    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+
+
+def fingerprint(private: str) -> str:
+    """Of the public key, as ssh-keygen shows it."""
+    digest = hashlib.sha256(base64.b64decode(public(private).split()[1])).digest()
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")

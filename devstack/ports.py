@@ -1,0 +1,62 @@
+"""TCP ports on loopback."""
+
+import asyncio
+import errno
+import os
+import socket
+
+from devstack.errors import StackError
+
+HOST = "127.0.0.1"
+DEFAULT_WEB_PORT = 8000
+
+
+def web_port() -> int:
+    """The port that the person chose, if it can be had. Raises StackError."""
+    text = os.environ.get("PORT") or str(DEFAULT_WEB_PORT)
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise StackError(f"PORT={text} is not a port number: take one from 1 to 65535.")
+    try:
+        _bind(int(text))
+    except PermissionError:
+        raise StackError(f"Port {text} is for root only; choose another: PORT=8001 make run") from None
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise StackError(f"Port {text} is in use; choose another: PORT={_neighbour(int(text))} make run") from None
+    return int(text)
+
+
+def is_free(port: int) -> bool:
+    try:
+        _bind(port)
+    except OSError:
+        return False
+    return True
+
+
+def free() -> int:
+    """A port that nobody listens on, chosen by the kernel."""
+    return _bind(0)
+
+
+async def listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(HOST, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def _bind(port: int) -> int:
+    with socket.socket() as probe:
+        # Without this a port is refused for the minute after its last connection was closed.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((HOST, port))
+        bound: int = probe.getsockname()[1]
+        return bound
+
+
+def _neighbour(port: int) -> int:
+    return next((other for other in range(port + 1, 65536) if is_free(other)), free())
