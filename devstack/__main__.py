@@ -21,6 +21,8 @@ def main() -> int:
     except OSError as error:
         # Of the state directory, as everything else is asked over the network and answers for itself.
         complain(f"{error.filename or 'The machine'}: {error.strerror}. BASEKV_STATE=DIR chooses another directory.")
+    except KeyboardInterrupt:
+        complain("Interrupted.")
     else:
         return 0
     return 1

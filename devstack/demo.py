@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from devstack.console import say, step
 from devstack.errors import StackError
@@ -27,7 +29,10 @@ def tour(state: State) -> None:
         say("\nA customer's tour:")
         headers = {"Authorization": f"Bearer {env['BASEKV_TOKEN']}"}
         with httpx.Client(base_url=f"{env['BASEKV_URL']}/api/v1", headers=headers, trust_env=False) as http:
-            Customer(http).walk()
+            try:
+                Customer(http).walk()
+            except redis.RedisError as error:
+                raise StackError(f"The database: {error}") from None
     say("All as promised.")
 
 
@@ -63,32 +68,92 @@ def relay_steps(process: subprocess.Popen[str]) -> None:
 
 
 class Customer:
+    """Somebody who has a URL and a token."""
+
     def __init__(self, http: httpx.Client) -> None:
         self._http = http
-        self._instance = ""
-        self._host = ""
-        self._port = 0
-        self._password = ""
 
     def walk(self) -> None:
-        try:
-            self._walk()
-        finally:
-            if self._instance:
-                with suppress(StackError):
-                    self._ask("DELETE", f"/instances/{self._instance}")
-
-    def _walk(self) -> None:
         with step("Who am I?"):
             self._ask("GET", "/whoami")
         with step("Create a database"):
-            self._instance = self._ask("POST", "/instances", json={"name": "tour"})["id"]
+            database = self._ask("POST", "/instances", json={"name": "tour"})["id"]
+        try:
+            self._use(database)
+        finally:
+            with suppress(StackError):
+                if self._status(database) not in {None, "deleting"}:
+                    self._ask("DELETE", f"/instances/{database}")
+
+    def _use(self, database: str) -> None:
+        path = f"/instances/{database}"
         with step("It is running"):
-            self._wait_for("running")
-        with step("Reveal its password"):
-            answer = self._ask("POST", f"/instances/{self._instance}/credentials/reveal")
-            self._host, self._port, self._password = answer["host"], answer["redis_port"], answer["password"]
-        with step(f"SET and GET at {self._host}:{self._port}"):
-            self._client(self._password).set(KEY, VALUE)
-            self._find_value()
-        ...
+            self._wait_for(database, "running")
+        with step("Reveal where it is, and its password"):
+            revealed = self._ask("POST", f"{path}/credentials/reveal")
+            host, port, password = revealed["host"], revealed["redis_port"], revealed["password"]
+        with step(f"SET and GET at {host}:{port}"):
+            redis_at(host, port, password).set(KEY, VALUE)
+            check_value(host, port, password)
+        with step("Restart it: the data is still there"):
+            self._ask("POST", f"{path}/restart")
+            self._wait_for(database, "running")
+            check_value(host, port, password)
+        with step("Rotate its password: only the new one is accepted"):
+            new_password = self._ask("POST", f"{path}/credentials/rotate")["password"]
+            self._wait_for(database, "running")
+            check_value(host, port, new_password)
+            check_refused(host, port, password)
+        with step("Delete it: its port is closed"):
+            self._ask("DELETE", path)
+            self._wait_for(database, None)
+            wait_until(lambda: is_free(port), f"Something still listens at {host}:{port}.")
+
+    def _wait_for(self, database: str, status: str | None) -> None:
+        wait_until(lambda: self._status(database) == status, f"The database did not become {status or 'deleted'}.")
+
+    def _status(self, database: str) -> str | None:
+        """None when there is none."""
+        instances = self._ask("GET", "/instances")["instances"]
+        return next((instance["status"] for instance in instances if instance["id"] == database), None)
+
+    def _ask(self, method: str, path: str, **content: Any) -> dict[str, Any]:
+        """The answer. Raises StackError when it is none of success."""
+        try:
+            answer = self._http.request(method, path, **content)
+        except httpx.HTTPError as error:
+            raise StackError(f"{method} {path}: {error}") from None
+        if not answer.is_success:
+            raise StackError(f"{method} {path} answered {answer.status_code}: {answer.text}")
+        body: dict[str, Any] = answer.json()
+        return body
+
+
+def redis_at(host: str, port: int, password: str) -> redis.Redis:
+    # By itself the client would ask again for seconds whether a refused password is meant seriously.
+    return redis.Redis(host, port, password=password, socket_timeout=5, retry=Retry(NoBackoff(), 0))
+
+
+def check_value(host: str, port: int, password: str) -> None:
+    """Raises StackError."""
+    found = redis_at(host, port, password).get(KEY)
+    if found != VALUE:
+        raise StackError(f"GET {KEY} answered {found!r}, and not {VALUE!r}.")
+
+
+def check_refused(host: str, port: int, password: str) -> None:
+    """Raises StackError."""
+    try:
+        redis_at(host, port, password).ping()
+    except redis.AuthenticationError:
+        return
+    raise StackError("The old password is still accepted.")
+
+
+def wait_until(happened: Callable[[], bool], otherwise: str) -> None:
+    """Raises StackError."""
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        if time.monotonic() > deadline:
+            raise StackError(f"{otherwise} Waited {PATIENCE:.0f} s.")
+        time.sleep(POLL)

@@ -16,7 +16,7 @@ from devstack import control_plane
 from devstack.console import step
 from devstack.state import State
 
-PATIENCE = 30.0  # seconds
+PATIENCE = 30  # seconds
 
 
 def main(enrolment: list[str]) -> None:
@@ -61,7 +61,7 @@ def wait_for_worker() -> None:
     inspect = app.control.inspect(destination=[control_plane.WORKER], timeout=0.2, limit=1)
     while not inspect.ping():
         if time.monotonic() > deadline:
-            raise CommandError(f"The worker did not answer within {PATIENCE:.0f} s.")
+            raise CommandError(f"The worker did not answer within {PATIENCE} s.")
 
 
 if __name__ == "__main__":
