@@ -1,7 +1,9 @@
 """Compares what the nodes report with what is wanted, and asks for what is missing. Repeated for ever by the beat."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from instances import lifecycle
@@ -10,6 +12,9 @@ from instances.models import Instance
 from instances.states import Status
 from nodes.models import Node
 from nodes.states import Health
+
+# How long a database may be silent before it is restarted.
+PATIENCE = timedelta(seconds=30)
 
 logger = logging.getLogger(__name__)
 
@@ -36,25 +41,32 @@ def reconcile() -> list[Drift]:
 
 def drift() -> list[Drift]:
     """Only what a report can know counts: it began after the instance's last change."""
-    return [
-        Drift(instance, found)
-        for node in Node.objects.filter(health=Health.ONLINE).exclude(reported_at=None)
-        for instance in Instance.objects.filter(
-            node=node, status=Status.RUNNING, updated_at__lt=node.reported_at
-        ).order_by("id")
-        if (found := difference(instance, reported(node).get(str(instance.pk))))
-    ]
+    nodes = Node.objects.filter(health=Health.ONLINE).exclude(reported_at=None)
+    return [item for node in nodes for item in drift_of(node)]
 
 
-def reported(node: Node) -> dict[str, dict[str, Any]]:
-    return {item["id"]: item for item in node.report.get("instances", [])}
+def drift_of(node: Node) -> Iterator[Drift]:
+    reported = {item["id"]: item for item in node.report.get("instances", [])}
+    running = Instance.objects.filter(node=node, status=Status.RUNNING, updated_at__lt=node.reported_at)
+    for instance in running.order_by("id"):
+        if found := difference(node, instance, reported.get(str(instance.pk))):
+            yield Drift(instance, found)
 
 
-def difference(instance: Instance, item: dict[str, Any] | None) -> str:
+def difference(node: Node, instance: Instance, item: dict[str, Any] | None) -> str:
+    """What is wrong, or nothing. A database that is there and does not answer may be busy with its customer's own
+    script, or read its data from disk: a restart would make that worse, so it gets time."""
     if item is None:
         return "it is not there"
+    if item["state"] == "broken" and (item.get("reason") == "loading" or not lasted(node, item)):
+        return ""
     if item["state"] != "running":
         return f"it is {item['state']}"
     if item["generation"] != instance.generation:
         return f"it has generation {item['generation']} and not {instance.generation}"
     return ""
+
+
+def lasted(node: Node, item: dict[str, Any]) -> bool:
+    assert node.reported_at is not None
+    return node.reported_at - datetime.fromisoformat(item["since"]) >= PATIENCE

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.utils import timezone
 
@@ -37,9 +38,10 @@ def probe(nodes: Sequence[Node]) -> None:
             seen(node, answer, began)
 
 
-def seen(node: Node, report: dict[str, object], began: datetime) -> None:
+def seen(node: Node, report: dict[str, Any], began: datetime) -> None:
     """A good probe makes a node online. An answer older than the one that is there is passed over."""
     engines = report.get("engines")
+    remember_since(node.report.get("instances", []), report.get("instances", []), began)
     Node.objects.filter(pk=node.pk).exclude(reported_at__gt=began).update(
         health=Health.ONLINE,
         seen_at=timezone.now(),
@@ -49,6 +51,13 @@ def seen(node: Node, report: dict[str, object], began: datetime) -> None:
         agent_digest=str(report.get("agent", "")),
         last_error="",
     )
+
+
+def remember_since(before: list[dict[str, Any]], now: list[dict[str, Any]], began: datetime) -> None:
+    """Writes into each instance of a report since when it has been in its state, without a break in the reports."""
+    since = {(item["id"], item["state"]): item.get("since") for item in before}
+    for item in now:
+        item["since"] = since.get((item["id"], item["state"])) or began.isoformat()
 
 
 def missed(node: Node, error: NodeError) -> None:

@@ -92,8 +92,8 @@ def test_a_database_runs_with_its_password_its_size_and_its_log(database):
 def test_a_full_database_refuses_writes_and_evicts_nothing(database):
     client = database.client()
     answers = [client.execute_command("SET", f"key{number}", "x" * 2**20) for number in range(8)]
+    client.mset({f"more{number}": "x" * 2**20 for number in range(16)})  # the size is checked before a command
     with pytest.raises(redis.exceptions.OutOfMemoryError):
-        client.mset({f"more{number}": "x" * 2**20 for number in range(16)})
         client.set("last", "x" * 2**20)
     assert answers == [True] * 8
     assert all(client.exists(f"key{number}") for number in range(8))
@@ -231,6 +231,23 @@ def test_a_report_from_before_the_last_change_says_nothing(database):
     assert reconcile.drift() == []
     Node.objects.update(reported_at=timezone.now())
     assert [drift.found for drift in reconcile.drift()] == ["it is not there"]
+
+
+def test_a_database_that_is_silent_gets_time_before_it_is_restarted(database):
+    health.probe([node()])
+    report = node().report
+    report["instances"][0].update(state="broken", reason="no answer")
+    began = timezone.now()
+
+    def report_at(moment, reason="no answer"):
+        fresh = {**report, "instances": [{**report["instances"][0], "reason": reason}]}
+        health.seen(node(), fresh, moment)
+        return [drift.found for drift in reconcile.drift()]
+
+    assert report_at(began) == []
+    assert report_at(began + timedelta(seconds=10)) == []
+    assert report_at(began + timedelta(seconds=40), reason="loading") == []
+    assert report_at(began + timedelta(seconds=50)) == ["it is broken"]
 
 
 def test_a_changed_host_key_is_never_trusted(database, machine):
