@@ -4,3 +4,7 @@ class BillingError(Exception):
 
 class NoSuchPlan(BillingError):
     pass
+
+
+class BadSlug(BillingError):
+    pass

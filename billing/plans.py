@@ -1,11 +1,13 @@
 """Plans and who is on which."""
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_slug
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.errors import NameTaken
 from accounts.models import Account
-from billing.errors import NoSuchPlan
+from billing.errors import BadSlug, NoSuchPlan
 from billing.models import Plan, Subscription
 
 LIMITS = ["max_databases", "max_storage_mb", "max_requests_per_day"]
@@ -71,9 +73,10 @@ def open_account(name: str, plan: Plan) -> Account:
 def set_limits(slug: str, limits: dict[str, int | None]) -> Plan:
     """Changes the limits named, the others stay. A plan that is not there is made when every limit is named.
 
-    Raises NoSuchPlan.
+    Raises NoSuchPlan, BadSlug.
     """
     if limits.keys() >= set(LIMITS):
+        check_slug(slug)
         plan, _ = Plan.objects.update_or_create(
             slug=slug, defaults=limits, create_defaults={"name": slug.replace("-", " ").title(), **limits}
         )
@@ -82,3 +85,10 @@ def set_limits(slug: str, limits: dict[str, int | None]) -> Plan:
     Plan.objects.filter(pk=slug).update(**limits)
     plan.refresh_from_db()
     return plan
+
+
+def check_slug(slug: str) -> None:
+    try:
+        validate_slug(slug)
+    except ValidationError:
+        raise BadSlug(f"{slug!r} cannot name a plan: take letters, digits, hyphens and underscores.") from None
