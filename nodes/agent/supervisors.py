@@ -12,7 +12,6 @@ from .errors import Refusal
 from .parts import Part
 from .store import Home
 
-STOP_PATIENCE = 8.0
 KILL_PATIENCE = 3.0
 TICK = 0.002
 
@@ -85,7 +84,7 @@ class Processes(Supervisor):
         if engine is None:
             return
         send(os.kill, engine.pid, part.stop_signal)
-        if self._ended(part, deadline.within(STOP_PATIENCE)):
+        if self._ended(part, deadline.within(part.stop_patience)):
             return
         send(os.killpg, engine.pid, signal.SIGKILL)
         if not self._ended(part, Deadline(KILL_PATIENCE)):
