@@ -138,6 +138,7 @@ def become(command: list[str], fd: int, mark: str, part: Part, memory_mb: int) -
         os.dup2(log, 1)
         os.dup2(log, 2)
         limit_memory(memory_mb)
+        os.chdir(part.data)
         os.execve(command[0], command, {"PATH": os.defpath, "LANG": "C"})
     except OSError as error:
         os.write(2, f"{command[0]}: {error.strerror}\n".encode())

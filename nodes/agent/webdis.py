@@ -118,7 +118,7 @@ def request(password: str | None) -> bytes:
     """http.client would cost as much as all the rest of the agent."""
     from binascii import b2a_base64
 
-    lines = [b"GET /PING HTTP/1.1", b"Connection: close"]
+    lines = [b"GET /PING HTTP/1.1"]
     if password is not None:
         lines.append(b"Authorization: Basic " + b2a_base64(f"{USER}:{password}".encode(), newline=False))
     return b"\r\n".join([*lines, b"", b""])
