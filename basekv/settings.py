@@ -203,6 +203,7 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "asyncssh": {"level": "WARNING"},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},  # anybody can send one, and it is answered
         "django.request": {"level": "ERROR"},  # a customer's mistake is in the answer, not in our log
     },
 }
