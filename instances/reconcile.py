@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import F
+from django.utils import timezone
+
 from instances import lifecycle
 from instances.errors import InvalidTransition
-from instances.models import Instance
+from instances.models import Instance, Operation
 from instances.states import Status
 from nodes.models import Node
 from nodes.states import Health
@@ -29,6 +32,7 @@ class Drift:
 
 def reconcile() -> list[Drift]:
     """Asks for a recovery of every instance that drifted; returns them."""
+    hasten()
     found = drift()
     for item in found:
         try:
@@ -37,6 +41,13 @@ def reconcile() -> list[Drift]:
             # Somebody asked for something else in this moment; that will be compared next time.
             logger.info("%s is %s by now", item.instance, item.instance.status)
     return found
+
+
+def hasten() -> int:
+    """What waits for its next try, and whose node has come back since its last one, is due now; returns how much."""
+    waiting = Operation.objects.filter(finished_at=None, lease=None, due_at__gt=timezone.now())
+    back = waiting.filter(instance__node__health=Health.ONLINE, instance__node__online_since__gt=F("started_at"))
+    return back.update(due_at=timezone.now())
 
 
 def drift() -> list[Drift]:
