@@ -58,7 +58,9 @@ def drift() -> list[Drift]:
 
 def drift_of(node: Node) -> Iterator[Drift]:
     reported = {item["id"]: item for item in node.report.get("instances", [])}
-    running = Instance.objects.filter(node=node, status=Status.RUNNING, updated_at__lt=node.reported_at)
+    running = Instance.objects.select_related("node").filter(
+        node=node, status=Status.RUNNING, updated_at__lt=node.reported_at
+    )
     for instance in running.order_by("id"):
         if found := difference(node, instance, reported.get(str(instance.pk))):
             yield Drift(instance, found)
