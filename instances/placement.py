@@ -8,6 +8,7 @@ import uuid
 from dataclasses import dataclass
 
 from django.db import connection, transaction
+from django.utils import timezone
 
 from instances.errors import NoNodeAvailable, UnknownRegion
 from instances.states import Protocol
@@ -104,12 +105,12 @@ def release(instance_id: uuid.UUID) -> None:
             """
             WITH held AS (SELECT id, node_id, reserved_mb FROM instances_instance
                            WHERE id = %s AND slot IS NOT NULL FOR UPDATE),
-                 freed AS (UPDATE instances_instance i SET slot = NULL, reserved_mb = 0
+                 freed AS (UPDATE instances_instance i SET slot = NULL, reserved_mb = 0, updated_at = %s
                              FROM held WHERE i.id = held.id)
             UPDATE nodes_node n SET reserved_mb = n.reserved_mb - held.reserved_mb, slots_used = n.slots_used - 1
               FROM held WHERE n.id = held.node_id
             """,
-            [instance_id],
+            [instance_id, timezone.now()],
         )
 
 
