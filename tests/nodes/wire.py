@@ -59,7 +59,9 @@ def http(
 ) -> tuple[int, str]:
     """Status and body. Not urllib, which says `Connection: close`: webdis 0.1.9 forgets such a request when its body
     comes in a packet of its own."""
-    headers = {} if password is None else {"Authorization": "Basic " + b64encode(f"{user}:{password}".encode()).decode()}
+    headers = (
+        {} if password is None else {"Authorization": "Basic " + b64encode(f"{user}:{password}".encode()).decode()}
+    )
     connection = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
     try:
         connection.request(method, path, body, headers)
