@@ -17,7 +17,7 @@ from instances.errors import NotFound
 from instances.lifecycle import Mode
 from instances.models import Instance, Operation
 
-# Valkey's and Redis's own name for the user that every database starts with.
+# Valkey's and Redis's own name for the user that every database starts with; memcached and HTTP know it too.
 USERNAME = "default"
 
 INSTANCE = Cast(

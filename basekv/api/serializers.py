@@ -157,7 +157,9 @@ class CredentialsSerializer(serializers.Serializer[Any]):
     node_id = serializers.CharField()
     host = serializers.CharField()
     ports = PortsSerializer()
-    username = serializers.CharField(required=False, help_text="The name that goes with the password.")
+    username = serializers.CharField(
+        required=False, help_text="The name that goes with the password, on every protocol."
+    )
     password_set = serializers.BooleanField()
     password_masked = serializers.CharField(allow_null=True, required=False)
 
@@ -168,7 +170,9 @@ class RevealedSerializer(serializers.Serializer[Any]):
     protocol = serializers.CharField()
     host = serializers.CharField()
     redis_port = serializers.IntegerField(allow_null=True, required=False)
-    username = serializers.CharField(required=False, help_text="The name that goes with the password.")
+    username = serializers.CharField(
+        required=False, help_text="The name that goes with the password, on every protocol."
+    )
     password = serializers.CharField()
 
 
@@ -179,7 +183,9 @@ class RotatedSerializer(serializers.Serializer[Any]):
     protocol = serializers.CharField()
     host = serializers.CharField()
     redis_port = serializers.IntegerField(allow_null=True, required=False)
-    username = serializers.CharField(required=False, help_text="The name that goes with the password.")
+    username = serializers.CharField(
+        required=False, help_text="The name that goes with the password, on every protocol."
+    )
     password = serializers.CharField()
     message = serializers.CharField(required=False)
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 class Database:
     """One instance as its customer sees it."""
 
-    def __init__(self, storage_mb: int = 16) -> None:
+    def __init__(self, storage_mb: int = 16, protocol: str = "redis") -> None:
         self.instance = lifecycle.create(
             account_id=factories.customer().account.pk,
             requested_by=None,
@@ -31,7 +31,7 @@ class Database:
             max_storage_mb=storage_mb,
             name="db",
             region=None,
-            protocol="redis",
+            protocol=protocol,
             log_level="info",
         )
 
