@@ -18,7 +18,7 @@ PATIENCE = 10.0
 def clear(state: State) -> None:
     """Returns when none is left. Raises StackError."""
     # A database holds its own file, and nobody stops it when its node was killed.
-    files = [state.members, *state.root.glob("node/instances/*/engine.pid")]
+    files = [state.members, *state.root.glob("node/instances/**/engine.pid")]
     if not holders(files):
         return
     say("  … waiting for processes that are left")
