@@ -5,8 +5,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from devstack.errors import StackError
-
 
 def say(text: str = "") -> None:
     # A terminal that cannot show a tick shows a question mark; an error would be the worse answer.
@@ -28,7 +26,7 @@ def step(name: str) -> Iterator[None]:
     began = time.monotonic()
     try:
         yield
-    except StackError:
+    except Exception:
         say(f"  ✗ {name}")
         raise
     say(f"  ✓ {name:<58}{time.monotonic() - began:6.2f} s")

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,25 +12,23 @@ from devstack.errors import StackError
 from devstack.state import State
 
 POLL = 0.05  # seconds
-# The kernel told the services to stop when their supervisor died; this is for the slowest of them.
-SERVICES_PATIENCE = 15.0
-ENGINES_PATIENCE = 8.0
-KILL_PATIENCE = 5.0
+PATIENCE = 10.0
 
 
 def clear(state: State) -> None:
     """Returns when none is left. Raises StackError."""
-    services = [state.members]
-    # Databases of a node that was killed before it could stop them.
-    engines = list(state.root.glob("node/instances/*/*/engine.pid"))
-    if holders(services + engines):
-        say("  … waiting for processes that are left")
-    end_within(SERVICES_PATIENCE, services)
-    tell(signal.SIGTERM, engines)
-    end_within(ENGINES_PATIENCE, engines)
-    tell(signal.SIGKILL, services + engines)
-    if not end_within(KILL_PATIENCE, services + engines):
-        raise StackError(f"Processes of a killed run do not end: {sorted(holders(services + engines))}.")
+    # A database holds its own file, and nobody stops it when its node was killed.
+    files = [state.members, *state.root.glob("node/instances/**/engine.pid")]
+    if not holders(files):
+        return
+    say("  … waiting for processes that are left")
+    # The kernel has told the services to stop when their supervisor died.
+    end_within(PATIENCE, [state.members])
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        tell(number, files)
+        if end_within(PATIENCE, files):
+            return
+    raise StackError(f"Processes of a killed run do not end: {sorted(holders(files))}.")
 
 
 def tell(number: signal.Signals, files: list[Path]) -> None:
@@ -48,14 +46,16 @@ def end_within(seconds: float, files: list[Path]) -> bool:
     return True
 
 
-def holders(files: Iterable[Path]) -> set[int]:
+def holders(files: list[Path]) -> set[int]:
     """The processes that have one of these files open."""
     paths = {str(path) for path in files}
-    return {int(link.parts[2]) for link in Path("/proc").glob("[0-9]*/fd/*") if target(link) in paths}
+    processes = (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return {int(process.name) for process in processes if not paths.isdisjoint(open_files(process))}
 
 
-def target(link: Path) -> str | None:
-    try:
-        return str(link.readlink())
-    except OSError:  # closed meanwhile, or of another user
-        return None
+def open_files(process: Path) -> Iterator[str]:
+    # It may end meanwhile, or be another user's.
+    with suppress(OSError):
+        for link in (process / "fd").iterdir():
+            with suppress(OSError):
+                yield str(link.readlink())

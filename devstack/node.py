@@ -28,7 +28,7 @@ class Node:
         self._host_key = state.kept("node/.ssh-host-key", keys.make_private)
 
     async def start(self, supervisor: Supervisor) -> None:
-        with step("Node"):
+        with step("Local node"):
             self._open_for_enrolment()
             command = [sys.executable, "-m", "devstack.sshd", f"--home={self._home}", f"--port={self._port}"]
             # It stops the databases before it ends itself.

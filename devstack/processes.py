@@ -107,9 +107,9 @@ class Supervisor:
                 await process.wait()
         except TimeoutError:
             complain(f"  {service.name} did not stop within {service.patience:.0f} s and is killed.")
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
 
     def _obituary(self, service: Service, process: Process) -> str:
         code = process.returncode or 0

@@ -22,7 +22,7 @@ class Valkey:
         settings = {
             "bind": ports.HOST,
             "port": self._port,
-            "dir": self._state.folder("valkey"),
+            "dir": f'"{self._state.folder("valkey")}"',
             "requirepass": self.password,
             "save": '""',
         }

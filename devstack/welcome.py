@@ -1,5 +1,6 @@
 """What to do with a stack that is ready."""
 
+import shlex
 from collections.abc import Mapping
 
 from devstack.console import say
@@ -29,5 +30,5 @@ def say_where(state: State, env: Mapping[str, str], seconds: float) -> None:
     api = f"{env['BASEKV_URL']}/api/v1"
     auth = f"-H 'Authorization: Bearer {env['BASEKV_TOKEN']}'"
     first = f"curl -s {auth} {api}/instances | grep -oE '[0-9a-f-]{{36}}' | head -1"
-    env_file = state.shown(state.env_file)
+    env_file = shlex.quote(state.shown(state.env_file))
     say(TEXT.format(**env, api=api, auth=auth, first=first, env_file=env_file, seconds=seconds))
