@@ -1,5 +1,6 @@
 """How the nodes are: all of them probed at once, health derived from the last good probe."""
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 from django.utils import timezone
 
 from nodes import transport
-from nodes.errors import NodeError
+from nodes.errors import HostKeyMismatch, NodeError
 from nodes.models import Node
 from nodes.states import Health
 from nodes.transport import Endpoint
+
+logger = logging.getLogger(__name__)
 
 PROBE_TIMEOUT = 8.0  # seconds
 PROBED_AT_ONCE = 200
@@ -49,6 +52,7 @@ def seen(node: Node, report: dict[str, Any], began: datetime) -> None:
         seen_at=now,
         reported_at=began,
         report=report,
+        clock_skew=report["time"] - began.timestamp() if "time" in report else None,
         engines=sorted(engines) if isinstance(engines, dict) else [],
         agent_digest=str(report.get("agent", "")),
         last_error="",
@@ -63,9 +67,12 @@ def remember_since(before: list[dict[str, Any]], now: list[dict[str, Any]], bega
 
 
 def missed(node: Node, error: NodeError) -> None:
-    now = timezone.now()
-    unseen = now - (node.seen_at or node.created_at)
+    unseen = timezone.now() - (node.seen_at or node.created_at)
     health = Health.OFFLINE if unseen > OFFLINE_AFTER else Health.STALE if unseen > STALE_AFTER else None
+    if isinstance(error, HostKeyMismatch):
+        # Somebody else may answer there: no time to lose, and nothing to hope for.
+        logger.error("%s: %s", node, error)
+        health = Health.OFFLINE
     changes = {"health": health} if health else {}
     # Unless somebody else has seen it meanwhile.
     Node.objects.filter(pk=node.pk, seen_at=node.seen_at).update(last_error=str(error), **changes)

@@ -44,6 +44,7 @@ class Node(models.Model):
     # When the probe that gave `report` began, by our clock: what changed after it is not yet in it.
     reported_at = models.DateTimeField(null=True, blank=True)
     report = models.JSONField("the last good probe's answer", default=dict, blank=True)
+    clock_skew = models.FloatField("how far its clock is ahead, s", null=True, editable=False)
     last_error = models.TextField(blank=True)
     agent_digest = models.CharField(max_length=64, blank=True)
     engines = ArrayField(models.CharField(max_length=20), default=list, blank=True)

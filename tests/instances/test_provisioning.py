@@ -268,6 +268,9 @@ def test_a_changed_host_key_is_never_trusted(database, machine):
     database.carry_out()
     assert (database.status, database.operation.state) == ("failed", "failed")
     assert "host key" in database.operation.error
+    health.probe([node()])
+    assert node().health == "offline"
+    assert "host key" in node().last_error
     with pytest.raises(CommandError, match="another one is pinned"):
         machine.enroll()
 

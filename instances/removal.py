@@ -1,0 +1,40 @@
+"""Takes a node out of the fleet for good."""
+
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from instances.models import Instance
+from nodes.models import Node
+
+
+class NodeInUse(Exception):
+    """The message is for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A database that went with its node."""
+
+    instance_id: str
+    name: str
+    account: str
+
+
+@transaction.atomic
+def remove(node: Node, *, write_off: bool) -> list[Lost]:
+    """Forgets the node, with the rows of the databases that were once on it.
+
+    Those that still are on it are lost, and returned; without `write_off` they keep the node. Raises NodeInUse.
+    """
+    Node.objects.select_for_update().get(pk=node.pk)  # nothing is placed on it any more
+    held = Instance.objects.filter(node=node, slot__isnull=False).select_related("account")
+    lost = [Lost(str(instance.pk), instance.name, instance.account.name) for instance in held]
+    if lost and not write_off:
+        raise NodeInUse(
+            f"{node} still has {len(lost)} databases. Delete them first; or, if the machine and their data are gone "
+            "for good, say --write-off."
+        )
+    Instance.objects.filter(node=node).delete()
+    node.delete()
+    return lost
