@@ -22,7 +22,7 @@ def clear(state: State) -> None:
     """Returns when none is left. Raises StackError."""
     services = [state.members]
     # Databases of a node that was killed before it could stop them.
-    engines = list(state.root.glob("node/instances/*/engine.pid"))
+    engines = list(state.root.glob("node/instances/*/*/engine.pid"))
     if holders(services + engines):
         say("  … waiting for processes that are left")
     end_within(SERVICES_PATIENCE, services)

@@ -5,6 +5,7 @@ import os
 from .deadline import Deadline
 from .digests import hexdigest
 from .errors import Refusal
+from .parts import REDIS, Part
 from .resp import ReplyError, Session
 from .store import Home, Instance, write_atomically
 from .supervisors import Running
@@ -68,6 +69,7 @@ class Redis:
     def __init__(self, home: Home, instance: Instance, kind: str, program: str) -> None:
         self._home = home
         self._instance = instance
+        self.part = Part(instance, REDIS)
         self.kind = kind
         self.program = program
 
@@ -76,8 +78,8 @@ class Redis:
             generation=wanted.generation,
             bind=self._home.bind,
             port=wanted.redis_port,
-            data=quoted(self._instance.data),
-            log=quoted(self._instance.log),
+            data=quoted(self.part.data),
+            log=quoted(self.part.log),
             loglevel=LOG_LEVELS[wanted.log_level],
             storage_mb=wanted.storage_mb,
             # Connections are not storage: a tenant that does not read its replies must not fill the node.
@@ -89,7 +91,7 @@ class Redis:
         )
 
     def command(self) -> list[str]:
-        return [self.program, self._instance.config]
+        return [self.program, self.part.config]
 
     @staticmethod
     def memory_mb(wanted: Wanted) -> int:

@@ -1,12 +1,9 @@
 """What the agent keeps: one directory per instance, beside the packed agent.
 
-    agent.json                   supervisor, bind, engines; written by the enrolment
-    node.key                     32 random bytes, from which the agent's own engine passwords are derived
-    instances/<uuid>/record.json what was last asked for, or the tombstone of a removed instance
-    instances/<uuid>/engine.*    configuration, log and process of the engine
-    instances/<uuid>/data/       the customer's keys
-
-The record is only ever written while the engine is stopped: an engine that lives was started from it.
+agent.json                   supervisor, bind, engines; written by the enrolment
+node.key                     32 random bytes, from which the agent's own engine passwords are derived
+instances/<uuid>/record.json what was last asked for, or the tombstone of a removed instance
+instances/<uuid>/<part>/     its processes, see parts.py
 """
 
 import fcntl
@@ -20,8 +17,6 @@ from .errors import Refusal
 
 LOCK_PATIENCE = 3.0
 TOMBSTONE_SECONDS = 7 * 24 * 3600
-MAX_LOG_BYTES = 8 * 1024 * 1024
-TAIL_BYTES = 256 * 1024
 
 
 def write_atomically(path: str, content: str) -> None:
@@ -54,10 +49,6 @@ class Instance:
     def __init__(self, directory: str) -> None:
         self.id = os.path.basename(directory)
         self.directory = directory
-        self.config = f"{directory}/engine.conf"
-        self.log = f"{directory}/engine.log"
-        self.process = f"{directory}/engine.pid"
-        self.data = f"{directory}/data"
         self._record = f"{directory}/record.json"
 
     def exists(self) -> bool:
@@ -84,10 +75,6 @@ class Instance:
         record.since = time.time()
         write_atomically(self._record, json.dumps(vars(record)))
 
-    def write_config(self, config: str) -> None:
-        os.makedirs(self.data, 0o700, exist_ok=True)
-        write_atomically(self.config, config)
-
     def erase(self) -> None:
         """Everything but the record goes."""
         import shutil
@@ -103,26 +90,6 @@ class Instance:
         import shutil
 
         shutil.rmtree(self.directory)
-
-    def log_tail(self, lines: int, start: int = 0) -> list[str]:
-        """The last lines of the log, at most TAIL_BYTES of it, none of them from before the offset `start`."""
-        try:
-            with open(self.log, "rb") as file:
-                file.seek(max(start, os.fstat(file.fileno()).st_size - TAIL_BYTES))
-                return file.read().decode(errors="replace").splitlines()[-lines:]
-        except FileNotFoundError:
-            return []
-
-    def log_size(self) -> int:
-        try:
-            return os.stat(self.log).st_size
-        except FileNotFoundError:
-            return 0
-
-    def rotate_log(self) -> None:
-        """Bounds the log. The engines open it anew for every line, so a rename is all it takes."""
-        if self.log_size() > MAX_LOG_BYTES:
-            os.replace(self.log, f"{self.log}.1")
 
 
 class Lock:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from .deadline import Deadline
 from .errors import Refusal
-from .store import Home, Instance
+from .parts import Part
+from .store import Home
 
 STOP_PATIENCE = 8.0
 KILL_PATIENCE = 3.0
@@ -25,18 +26,21 @@ class Running:
 
 
 class Supervisor:
-    """Call `start` and `stop` only under the instance's lock."""
+    """Keeps the parts of instances. Call `start` and `stop` only under the instance's lock."""
 
-    def running(self, instance: Instance) -> Running | None:
-        """The engine of this instance if it is alive, whoever started it and however that agent ended."""
+    def running(self, part: Part) -> Running | None:
+        """The engine of this part if it is alive, whoever started it and however that agent ended."""
         raise NotImplementedError
 
-    def start(self, instance: Instance, command: list[str], mark: str, memory_mb: int) -> Running:
+    def start(self, part: Part, command: list[str], mark: str, memory_mb: int) -> Running:
         """Starts the engine where none is running. `memory_mb` bounds what it can take of the node."""
         raise NotImplementedError
 
-    def stop(self, instance: Instance, deadline: Deadline) -> None:
-        """Returns when no process of it is left. Raises Refusal `engine_stuck` if it cannot be ended."""
+    def stop(self, part: Part, deadline: Deadline) -> None:
+        """Ends it by the part's `stop_signal`; returns when no process of it is left.
+
+        Raises Refusal `engine_stuck` if it cannot be ended.
+        """
         raise NotImplementedError
 
 
@@ -49,9 +53,9 @@ class Processes(Supervisor):
     group, whose number stays taken while a child (an append-only file being rewritten) outlives it.
     """
 
-    def running(self, instance: Instance) -> Running | None:
+    def running(self, part: Part) -> Running | None:
         try:
-            fd = os.open(instance.process, os.O_RDONLY)
+            fd = os.open(part.process, os.O_RDONLY)
         except FileNotFoundError:
             return None
         try:
@@ -64,31 +68,31 @@ class Processes(Supervisor):
         finally:
             os.close(fd)
 
-    def start(self, instance: Instance, command: list[str], mark: str, memory_mb: int) -> Running:
-        fd = os.open(instance.process, os.O_RDWR | os.O_CREAT, 0o600)
+    def start(self, part: Part, command: list[str], mark: str, memory_mb: int) -> Running:
+        fd = os.open(part.process, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             self._hold(fd)
             os.ftruncate(fd, 0)
             pid = os.fork()
             if pid == 0:
-                become(command, fd, mark, instance, memory_mb)
+                become(command, fd, mark, part, memory_mb)
             return Running(pid, mark)
         finally:
             os.close(fd)
 
-    def stop(self, instance: Instance, deadline: Deadline) -> None:
-        engine = self.running(instance)
+    def stop(self, part: Part, deadline: Deadline) -> None:
+        engine = self.running(part)
         if engine is None:
             return
-        send(os.kill, engine.pid, signal.SIGTERM)
-        if self._ended(instance, deadline.within(STOP_PATIENCE)):
+        send(os.kill, engine.pid, part.stop_signal)
+        if self._ended(part, deadline.within(STOP_PATIENCE)):
             return
         send(os.killpg, engine.pid, signal.SIGKILL)
-        if not self._ended(instance, Deadline(KILL_PATIENCE)):
+        if not self._ended(part, Deadline(KILL_PATIENCE)):
             raise Refusal("engine_stuck", f"The engine (pid {engine.pid}) cannot be ended.", retry=True)
 
-    def _ended(self, instance: Instance, deadline: Deadline) -> bool:
-        while self.running(instance) is not None:
+    def _ended(self, part: Part, deadline: Deadline) -> bool:
+        while self.running(part) is not None:
             if deadline.passed():
                 return False
             time.sleep(TICK)
@@ -123,14 +127,14 @@ def send(kill: Callable[[int, int], None], pid: int, number: int) -> None:
         pass  # it has ended by itself
 
 
-def become(command: list[str], fd: int, mark: str, instance: Instance, memory_mb: int) -> None:
+def become(command: list[str], fd: int, mark: str, part: Part, memory_mb: int) -> None:
     """Turns this forked process into the engine; never returns."""
     try:
         os.setsid()
         os.pwrite(fd, f"{os.getpid()} {mark}\n".encode(), 0)
         os.set_inheritable(fd, True)
         null = os.open(os.devnull, os.O_RDONLY)
-        log = os.open(instance.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        log = os.open(part.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.dup2(null, 0)
         os.dup2(log, 1)
         os.dup2(log, 2)

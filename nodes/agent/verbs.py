@@ -8,6 +8,7 @@ from .deadline import Deadline
 from .digests import hexdigest
 from .engines import Loading, Unproven
 from .errors import Refusal
+from .parts import REDIS, Part, parts
 from .resp import ReplyError, Session
 from .store import Home, Instance, Record
 from .supervisors import TICK, Running
@@ -53,7 +54,7 @@ class Application:
 
     def run(self) -> tuple[str, bool]:
         """The engine's version, and whether it had to be (re)started."""
-        running = self._supervisor.running(self._instance)
+        running = self._supervisor.running(self._engine.part)
         if running is not None and running.mark == self._mark:
             try:
                 return self._wait(running, self._deadline.within(SILENCE_PATIENCE)), False
@@ -62,18 +63,18 @@ class Application:
         return self._restart(), True
 
     def _restart(self) -> str:
-        self._supervisor.stop(self._instance, self._deadline)
+        self._supervisor.stop(self._engine.part, self._deadline)
         self._instance.write_record(Record(self._want.generation, "active", self._want.protocol, self._want.ports))
-        self._instance.write_config(self._config)
-        self._instance.rotate_log()
+        self._engine.part.write_config(self._config)
+        self._engine.part.rotate_log()
         supervisors.require_free(self._home.bind, self._want.redis_port)
-        log_start = self._instance.log_size()
+        log_start = self._engine.part.log_size()
         memory_mb = self._engine.memory_mb(self._want)
-        running = self._supervisor.start(self._instance, self._engine.command(), self._mark, memory_mb)
+        running = self._supervisor.start(self._engine.part, self._engine.command(), self._mark, memory_mb)
         try:
             return self._wait(running, self._deadline)
         except Unproven as reason:
-            if self._supervisor.running(self._instance) is None:
+            if self._supervisor.running(self._engine.part) is None:
                 raise failed(self._home, self._instance, self._want, log_start) from None
             message = f"The engine runs and is not ready: {reason}."
             raise Refusal("engine_not_ready", message, retry=True) from None
@@ -88,13 +89,13 @@ class Application:
                     message = "The engine is still reading its data from disk."
                     raise Refusal("loading", message, retry=True) from None
             except Unproven:
-                if patience.passed() or self._supervisor.running(self._instance) is None:
+                if patience.passed() or self._supervisor.running(self._engine.part) is None:
                     raise
             time.sleep(TICK)
 
 
 def failed(home: Home, instance: Instance, want: wanted.Wanted, log_start: int) -> Refusal:
-    tail = "\n".join(instance.log_tail(FAILURE_LOG_LINES, log_start))
+    tail = "\n".join(Part(instance, REDIS).log_tail(FAILURE_LOG_LINES, log_start))
     if "Address already in use" in tail:
         return Refusal("port_taken", f"Another process listens on port {want.redis_port}.", retry=True)
     # The engine quotes a line of its configuration that it does not like.
@@ -114,7 +115,8 @@ def remove(home: Home, request: Request, deadline: Deadline) -> Answer:
             refuse_superseded(instance, generation)
         elif record.generation > generation:
             generation = record.generation
-        supervisors.supervisor_of(home).stop(instance, deadline)
+        for part in parts(instance):
+            supervisors.supervisor_of(home).stop(part, deadline)
         instance.write_record(Record(generation, "removed", "", {}))
         instance.erase()
     return {"state": "removed", "generation": generation}
@@ -126,7 +128,8 @@ def quarantine(home: Home, request: Request, deadline: Deadline) -> Answer:
         record = record_of(instance) or Record(0, "active", "", {})
         if record.state == "removed":
             raise unknown(instance)
-        supervisors.supervisor_of(home).stop(instance, deadline)
+        for part in parts(instance):
+            supervisors.supervisor_of(home).stop(part, deadline)
         record.state = "quarantined"
         instance.write_record(record)
     return {"state": record.state, "generation": record.generation}
@@ -135,7 +138,7 @@ def quarantine(home: Home, request: Request, deadline: Deadline) -> Answer:
 def logs(home: Home, request: Request, _deadline: Deadline) -> Answer:
     """The last lines of the engine's log."""
     lines = wanted.integer(request, "lines", 1, MAX_LOG_LINES)
-    return {"lines": known(home, request).log_tail(lines)}
+    return {"lines": Part(known(home, request), REDIS).log_tail(lines)}
 
 
 def probe(home: Home, _request: Request, deadline: Deadline) -> Answer:
@@ -184,7 +187,7 @@ class Inquiry:
             self._ask(home, self._record, deadline)
 
     def _ask(self, home: Home, record: Record, deadline: Deadline) -> None:
-        self._running = supervisors.supervisor_of(home).running(self._instance)
+        self._running = supervisors.supervisor_of(home).running(Part(self._instance, REDIS))
         port = record.ports.get("redis")
         if self._running is None or port is None or deadline.passed():
             return
@@ -195,7 +198,7 @@ class Inquiry:
             self._session = None
 
     def answer(self, deadline: Deadline) -> Answer:
-        self._instance.rotate_log()
+        Part(self._instance, REDIS).rotate_log()
         about = self._about(deadline)
         record = self._record
         return {

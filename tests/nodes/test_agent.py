@@ -172,7 +172,7 @@ def test_a_frozen_engine_is_broken_and_spoils_no_answer(running: Database) -> No
 
 
 def engine_pid(database: Database) -> int:
-    return int((database.directory / "engine.pid").read_text().split()[0])
+    return int((database.directory / "redis" / "engine.pid").read_text().split()[0])
 
 
 def test_a_damaged_record_is_broken_in_a_probe_and_repaired_by_apply(running: Database) -> None:
@@ -189,7 +189,7 @@ def test_logs_are_the_last_lines_of_the_engine(running: Database) -> None:
 
 
 def test_a_long_log_is_cut(running: Database) -> None:
-    log = running.directory / "engine.log"
+    log = running.directory / "redis" / "engine.log"
     log.write_bytes(b"x" * (9 * 2**20))
     running.node.ask("probe")
     assert not log.exists() or log.stat().st_size < 2**20
