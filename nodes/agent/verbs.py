@@ -75,6 +75,7 @@ class Application:
             return self._wait(running, self._deadline)
         except Unproven as reason:
             if self._supervisor.running(self._engine.part) is None:
+                self._supervisor.stop(self._engine.part, self._deadline)  # or systemd tries it again
                 raise failed(self._home, self._instance, self._want, log_start) from None
             message = f"The engine runs and is not ready: {reason}."
             raise Refusal("engine_not_ready", message, retry=True) from None
@@ -115,9 +116,11 @@ def remove(home: Home, request: Request, deadline: Deadline) -> Answer:
             refuse_superseded(instance, generation)
         elif record.generation > generation:
             generation = record.generation
+        supervisor = supervisors.supervisor_of(home)
         for part in parts(instance):
-            supervisors.supervisor_of(home).stop(part, deadline)
+            supervisor.stop(part, deadline)
         instance.write_record(Record(generation, "removed", "", {}))
+        supervisor.erase(instance)
         instance.erase()
     return {"state": "removed", "generation": generation}
 
@@ -133,6 +136,16 @@ def quarantine(home: Home, request: Request, deadline: Deadline) -> Answer:
         record.state = "quarantined"
         instance.write_record(record)
     return {"state": record.state, "generation": record.generation}
+
+
+def boot(home: Home, _request: Request, _deadline: Deadline) -> Answer:
+    """What the machine itself asks for when it has started."""
+    wanted_here = []
+    for instance in home.instances():
+        record = record_of(instance)
+        if record is not None and record.state == "active":
+            wanted_here.append(instance)
+    return {"started": supervisors.supervisor_of(home).boot(wanted_here)}
 
 
 def logs(home: Home, request: Request, _deadline: Deadline) -> Answer:
@@ -292,4 +305,4 @@ def digest(path: str) -> str:
         return hexdigest(file.read())
 
 
-VERBS = {"probe": probe, "apply": apply, "remove": remove, "quarantine": quarantine, "logs": logs}
+VERBS = {"probe": probe, "apply": apply, "remove": remove, "quarantine": quarantine, "logs": logs, "boot": boot}
