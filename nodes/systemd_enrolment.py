@@ -3,7 +3,9 @@
 What is installed is in nodes/systemd/: read it there. Nothing of ours can become root afterwards.
 """
 
+import io
 import shlex
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,9 +120,9 @@ class SystemdEnrolment(Enrolment):
         return packed.digest[:12]
 
     def install_units(self) -> str:
-        for name, text in units(self.python).items():
-            self.install(f"/etc/systemd/system/{name}", text.encode(), owner="root", mode=0o644)
-        self.run("systemctl daemon-reload && systemctl enable -q basekv-boot.service")
+        install = "tar --extract --no-overwrite-dir --directory=/etc/systemd/system"
+        enable = "systemctl daemon-reload && systemctl enable -q basekv-boot.service"
+        self.run(f"{install} && {enable}", stdin=archive(units(self.python)))
         return ", ".join(f"basekv-{part}@" for part in PARTS)
 
     def grant_rights(self) -> str:
@@ -133,7 +135,6 @@ class SystemdEnrolment(Enrolment):
     def restrict_access(self) -> str:
         """From here on our key starts the agent and nothing else."""
         self.install(f"{HOME}/.ssh/authorized_keys", self.key_line(), owner=USER, mode=0o600)
-        self.bootstrap = self.endpoint
         return "one forced command"
 
     def prove_that_we_are_not_root(self) -> str:
@@ -175,6 +176,17 @@ def units(python: str) -> dict[str, str]:
         "basekv-memcached@.service.d/stop-signal.conf": filled_in("memcached.conf", python),
         **{name: filled_in(name, python) for name in names},
     }
+
+
+def archive(files: dict[str, str]) -> bytes:
+    """A tar of these, to be root's and for all to read."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text.encode())
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    return buffer.getvalue()
 
 
 def filled_in(name: str, python: str) -> str:
