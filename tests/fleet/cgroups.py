@@ -1,5 +1,8 @@
 """A control group per node in every hierarchy, so that the limits that systemd sets in a node are enforced."""
 
+import os
+from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 
 MOUNTS = Path("/sys/fs/cgroup")
@@ -41,8 +44,7 @@ class Groups:
 
     def pids(self) -> set[int]:
         """Of everything in the node."""
-        files = (file for path in self.paths if path.exists() for file in path.rglob("cgroup.procs"))
-        return {int(pid) for file in files for pid in file.read_text().split()}
+        return {pid for path in self.paths for pid in pids_below(path)}
 
     def remove(self) -> None:
         for path in self.paths:
@@ -50,3 +52,13 @@ class Groups:
                 for group in sorted((entry for entry in path.rglob("*") if entry.is_dir()), reverse=True):
                     group.rmdir()
                 path.rmdir()
+
+
+def pids_below(path: Path, units: str = "*") -> set[int]:
+    """Of the processes in a group and, if they match, the groups below it; groups may vanish while we look."""
+    found: set[int] = set()
+    for directory, _, _ in os.walk(path):
+        if fnmatch(Path(directory).name, units):
+            with suppress(OSError):
+                found |= {int(pid) for pid in Path(directory, "cgroup.procs").read_text().split()}
+    return found

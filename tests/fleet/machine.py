@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from devstack import keys
-from tests.fleet.cgroups import Groups, has_version_1
+from tests.fleet.cgroups import Groups, has_version_1, pids_below
 from tests.fleet.commands import run
 from tests.fleet.network import Network
 
@@ -106,9 +106,6 @@ class Machine:
         self._container.wait(SHUTDOWN_PATIENCE)
 
     def cut_power(self) -> None:
-        self._freeze_and_kill()
-
-    def _freeze_and_kill(self) -> None:
         """Killing its init ends everything in a container."""
         if self._container is None or self._container.poll() is not None:
             return
@@ -123,7 +120,7 @@ class Machine:
 
     def uninstall(self) -> None:
         """Nothing of it is left."""
-        self._freeze_and_kill()
+        self.cut_power()
         if os.path.ismount(self.disk):
             run("umount", self.disk)
         self._groups.remove()
@@ -135,14 +132,21 @@ class Machine:
     def heal(self) -> None:
         self._network.heal(self._index)
 
+    def pids(self, units: str) -> set[int]:
+        return {pid for path in self._groups.paths for pid in pids_below(path, units)}
+
     def root(self, command: str, stdin: str = "") -> str:
         """What a shell of root's on it prints. Raises commands.Failed."""
         return self.inside("sh", "-c", command, stdin=stdin)
 
     def inside(self, *command: str, stdin: str = "") -> str:
+        return run(*self.enter(), *command, stdin=stdin)
+
+    def enter(self) -> list[str]:
+        """What to put before a command for root to run it in the machine."""
         init = next(pid for pid in self._groups.pids() if is_init(pid))
-        enter = ["nsenter", f"--target={init}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root"]
-        return run(*enter, "--wd=/", *command, stdin=stdin)
+        namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root"]
+        return ["nsenter", f"--target={init}", *namespaces, "--wd=/"]
 
 
 def is_init(pid: int) -> bool:

@@ -13,9 +13,7 @@ CACHE = Path("/var/cache/basekv-fleet")
 HOST_TOOLS = {"debootstrap": "debootstrap", "systemd-nspawn": "systemd-container", "ip": "iproute2"}
 DEFAULT_MIRROR = "http://deb.debian.org/debian"
 
-PACKAGES = (
-    "systemd systemd-sysv dbus polkitd openssh-server python3 redis-server memcached webdis iproute2 procps"
-)
+PACKAGES = "systemd systemd-sysv dbus polkitd openssh-server python3 redis-server memcached webdis iproute2 procps"
 NOT_WANTED = (
     "redis-server memcached webdis systemd-timesyncd systemd-networkd apt-daily.timer apt-daily-upgrade.timer "
     "dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap fstrim.timer"
@@ -27,7 +25,8 @@ apt-get install -y -q --no-install-recommends {PACKAGES}
 apt-get clean
 rm -rf /var/lib/apt/lists/* /etc/resolv.conf /etc/ssh/ssh_host_* /var/lib/dbus/machine-id
 for unit in {NOT_WANTED}; do systemctl disable -q $unit 2>/dev/null || true; done
-systemctl mask -q systemd-udevd systemd-udev-trigger getty@tty1 console-getty
+# The last: with cgroup v1 in a container, systemd does not learn that a user's manager has ended, and waits for it.
+systemctl mask -q systemd-udevd systemd-udev-trigger getty@tty1 console-getty user@.service
 : > /etc/machine-id
 ln -s /etc/machine-id /var/lib/dbus/machine-id
 """
@@ -66,6 +65,8 @@ def path() -> Path:
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not finished.exists():
+            for outdated in CACHE.glob("[0-9a-f]*"):
+                shutil.rmtree(outdated, ignore_errors=True)
             unfinished = finished.with_suffix(".new")
             shutil.rmtree(unfinished, ignore_errors=True)
             build(unfinished)
