@@ -6,8 +6,9 @@ CHECK := BASEKV_SECRET_KEY=check DATABASE_URL=postgresql://127.0.0.1:1/none REDI
 
 .PHONY: run demo test check lock
 
+# A make that is killed takes the stack along.
 run: .venv/ready
-	@exec $(BIN)/python -m devstack run
+	@exec setpriv --pdeathsig TERM $(BIN)/python -m devstack run
 
 demo: .venv/ready
 	@exec $(BIN)/python -m devstack demo

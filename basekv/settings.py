@@ -137,6 +137,7 @@ CELERY_BEAT_SCHEDULE = {
     "probe the nodes": {"task": "nodes.probe", "schedule": 10, "options": {"expires": 10}},
     "pick up what is due": {"task": "instances.sweep", "schedule": 2, "options": {"expires": 2}},
     "compare with the nodes": {"task": "instances.reconcile", "schedule": 5, "options": {"expires": 5}},
+    "deal with orphans": {"task": "instances.deal_with_orphans", "schedule": 10, "options": {"expires": 10}},
     "forget old idempotency keys": {
         "task": "instances.forget_idempotency_keys",
         "schedule": 3600,
@@ -203,6 +204,7 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "asyncssh": {"level": "WARNING"},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},  # anybody can send one, and it is answered
         "django.request": {"level": "ERROR"},  # a customer's mistake is in the answer, not in our log
     },
 }

@@ -1,9 +1,34 @@
 """The web server's way in: granian --interface wsgi basekv.wsgi:application."""
 
+import io
 import os
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "basekv.settings")
 
-application = get_wsgi_application()
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+def with_length(application: Application, limit: int) -> Application:
+    """Gives a chunked body the length that Django wants to know, and reads no more than shows that it is too long."""
+
+    def call(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
+            body = environ["wsgi.input"].read(limit + 1)
+            environ = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        return application(environ, start_response)
+
+    return call
+
+
+def make() -> Application:
+    django = get_wsgi_application()
+    from django.conf import settings  # configured by the line above
+
+    return with_length(django, settings.API_MAX_BODY_BYTES)
+
+
+application = make()

@@ -3,12 +3,15 @@
 import asyncio
 import errno
 import os
+import secrets
 import socket
 
 from devstack.errors import StackError
 
 HOST = "127.0.0.1"
 DEFAULT_WEB_PORT = 8000
+# Below those that the kernel gives to connections going out, and below the local nodes'.
+QUIET = range(10_000, 20_000)
 
 
 def web_port() -> int:
@@ -36,8 +39,10 @@ def is_free(port: int) -> bool:
 
 
 def free() -> int:
-    """A port that nobody listens on, chosen by the kernel."""
-    return _bind(0)
+    """A port that is likely to be free at the next start too."""
+    while not is_free(port := secrets.choice(QUIET)):
+        pass
+    return port
 
 
 async def listens(port: int) -> bool:
@@ -49,13 +54,11 @@ async def listens(port: int) -> bool:
     return True
 
 
-def _bind(port: int) -> int:
+def _bind(port: int) -> None:
     with socket.socket() as probe:
         # Without this a port is refused for the minute after its last connection was closed.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((HOST, port))
-        bound: int = probe.getsockname()[1]
-        return bound
 
 
 def _neighbour(port: int) -> int:

@@ -24,7 +24,7 @@ def main(enrolment: list[str]) -> None:
     from devstack import tenants  # its models need the line above
 
     state = State.chosen()
-    run("collectstatic", "--no-input")
+    run("collectstatic", "--no-input", "--verbosity=0")
     tenants.operator_hash(state)
     sys.stdin.read()
 

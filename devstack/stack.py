@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 import time
@@ -10,17 +11,22 @@ import httpx
 
 from devstack import control_plane, environment, leftovers, ports, welcome
 from devstack.console import say, step
+from devstack.errors import StackError
 from devstack.node import Node
 from devstack.postgres import Postgres
 from devstack.processes import Service, Supervisor, until
 from devstack.state import State
 from devstack.valkey import Valkey
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = [signal.SIGINT, signal.SIGTERM]
+if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
+    STOP_SIGNALS.append(signal.SIGHUP)
 
 
 def run(state: State) -> None:
     """Until Ctrl-C or SIGTERM. Raises StackError."""
+    if not shutil.which("setpriv"):
+        raise StackError("setpriv is missing: install the package util-linux.")
     state.claim()
     leftovers.clear(state)
     try:
@@ -114,14 +120,12 @@ def cancel_on_signal() -> None:
     """The first signal asks for an end, and the others must not disturb it."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
-    # Under nohup the end of the terminal is ignored.
-    numbers = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
     def stop() -> None:
-        for number in numbers:
+        for number in STOP_SIGNALS:
             loop.add_signal_handler(number, lambda: None)
         task.cancel()
         say("\nStopping")
 
-    for number in numbers:
+    for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop)

@@ -3,12 +3,14 @@
 import os
 import secrets
 import shlex
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from devstack import locks, ports
 from devstack.errors import StackError
 
+PATIENCE = 30.0  # seconds
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -36,8 +38,12 @@ class State:
     def claim(self) -> None:
         """From here on this process runs the stack of this directory, until it ends. Raises StackError."""
         self.folder().chmod(0o700)
-        if locks.take(self.root / "run.lock") is None:
-            raise StackError(f"It is running already: {self.shown(self.env_file)} says where. Ctrl-C there stops it.")
+        deadline = time.monotonic() + PATIENCE
+        while locks.take(self.root / "run.lock") is None:
+            # Without `env` the other one is starting, or about to be gone.
+            if self.env_file.exists() or time.monotonic() > deadline:
+                raise StackError(f"It is running already; {self.shown(self.env_file)} says where.")
+            time.sleep(0.05)
         self.env_file.unlink(missing_ok=True)
         self.folder("log")
 

@@ -2,7 +2,7 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 
-from instances.models import Event, Instance, Operation
+from instances.models import Event, Instance, Operation, Orphan
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -39,3 +39,10 @@ class EventAdmin(ReadOnlyAdmin):
     list_display = ["created_at", "instance", "status", "text"]
     list_select_related = ["instance"]
     search_fields = ["instance__id", "instance__name"]
+
+
+@admin.register(Orphan)
+class OrphanAdmin(ReadOnlyAdmin):
+    list_display = ["instance_id", "node", "found_at", "quarantined_at", "erased_at"]
+    list_select_related = ["node"]
+    search_fields = ["instance_id", "node__name"]

@@ -119,6 +119,29 @@ class Event(models.Model):
         return self.text
 
 
+class Orphan(models.Model):
+    """A database that a node has and that nobody wants: stopped and kept for a while, then erased."""
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="orphans")
+    # No foreign key: most often there is no such row, which is what makes it an orphan.
+    instance_id = models.UUIDField()
+    generation = models.PositiveIntegerField()
+    found_at = models.DateTimeField(auto_now_add=True)
+    quarantined_at = models.DateTimeField(null=True)
+    erased_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-found_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["node", "instance_id"], condition=Q(erased_at=None), name="instances_orphan_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.instance_id} on {self.node}"
+
+
 class IdempotencyKey(models.Model):
     """The first answer to a create request, kept to be given again. It holds no secret: a create answers none."""
 

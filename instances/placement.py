@@ -8,31 +8,38 @@ import uuid
 from dataclasses import dataclass
 
 from django.db import connection, transaction
+from django.utils import timezone
 
 from instances.errors import NoNodeAvailable, UnknownRegion
 from instances.states import Protocol
 from nodes.models import PORTS_PER_SLOT, Node, Region
 from nodes.states import Health, Intent
 
-# What an engine needs beside the data it keeps, MiB.
+# What an engine needs beside the data it keeps, MiB. Webdis keeps none and takes 3, which Redis's share covers.
 ENGINE_OVERHEAD_MB = 16
+# Memcached does not start with less; the agent gives it this much whatever the plan says.
+LEAST_MEMCACHED_MB = 64
 
 REDIS_ENGINES = ["valkey", "redis"]
-# protocol -> (one of these engines is needed, all of these are needed, how many engines keep data)
-NEEDS: dict[str, tuple[list[str], list[str], int]] = {
-    Protocol.REDIS: (REDIS_ENGINES, [], 1),
-    Protocol.MEMCACHED: (["memcached"], ["memcached"], 1),
-    Protocol.BOTH: (REDIS_ENGINES, ["memcached"], 2),
+# protocol -> (one of these engines is needed, all of these are needed, the memory for them)
+NEEDS: dict[str, tuple[list[str], list[str], str]] = {
+    Protocol.REDIS: (REDIS_ENGINES, [], "{redis}"),
+    Protocol.MEMCACHED: (["memcached"], ["memcached"], "{memcached}"),
+    Protocol.BOTH: (REDIS_ENGINES, ["memcached"], "{redis} + {memcached}"),
+}
+NEEDED_MB = {
+    "redis": f"c.storage_mb + {ENGINE_OVERHEAD_MB}",
+    "memcached": f"greatest(c.storage_mb, {LEAST_MEMCACHED_MB}) + {ENGINE_OVERHEAD_MB}",
 }
 
 # Which nodes can take it, the least loaded first.
 CANDIDATE = """
-    SELECT c.id, c.storage_mb, c.storage_mb * %(copies)s + %(overhead)s AS needed_mb
+    SELECT c.id, c.storage_mb, {needed} AS needed_mb
       FROM (SELECT *, coalesce(%(storage)s, default_storage_mb) AS storage_mb FROM nodes_node) c
      WHERE c.intent = 'active' AND c.health = 'online' {only}
        AND c.engines && %(any)s::varchar[] AND c.engines @> %(all)s::varchar[]
        AND c.slots_used < c.slots
-       AND c.reserved_mb + c.storage_mb * %(copies)s + %(overhead)s <= c.capacity_mb
+       AND c.reserved_mb + {needed} <= c.capacity_mb
      ORDER BY c.load LIMIT 1
 """
 
@@ -98,12 +105,12 @@ def release(instance_id: uuid.UUID) -> None:
             """
             WITH held AS (SELECT id, node_id, reserved_mb FROM instances_instance
                            WHERE id = %s AND slot IS NOT NULL FOR UPDATE),
-                 freed AS (UPDATE instances_instance i SET slot = NULL, reserved_mb = 0
+                 freed AS (UPDATE instances_instance i SET slot = NULL, reserved_mb = 0, updated_at = %s
                              FROM held WHERE i.id = held.id)
             UPDATE nodes_node n SET reserved_mb = n.reserved_mb - held.reserved_mb, slots_used = n.slots_used - 1
               FROM held WHERE n.id = held.node_id
             """,
-            [instance_id],
+            [instance_id, timezone.now()],
         )
 
 
@@ -136,16 +143,15 @@ class Search:
 
     def candidate(self, only: str = "") -> str:
         region = "AND c.region_id = %(region)s" if self.region is not None else ""
-        return CANDIDATE.format(only=f"{region} {only}")
+        needed = NEEDS[self.protocol][2].format(**NEEDED_MB)
+        return CANDIDATE.format(needed=needed, only=f"{region} {only}")
 
     def ask(self, statement: str, node: uuid.UUID | None = None) -> Row | None:
-        any_of, all_of, copies = NEEDS[self.protocol]
+        any_of, all_of, _ = NEEDS[self.protocol]
         values = {
             "node": node,
             "region": self.region,
             "storage": self.storage_mb,
-            "copies": copies,
-            "overhead": copies * ENGINE_OVERHEAD_MB,
             "any": any_of,
             "all": all_of,
         }

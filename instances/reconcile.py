@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import F
+from django.utils import timezone
+
 from instances import lifecycle
 from instances.errors import InvalidTransition
-from instances.models import Instance
+from instances.models import Instance, Operation
 from instances.states import Status
 from nodes.models import Node
 from nodes.states import Health
@@ -29,6 +32,7 @@ class Drift:
 
 def reconcile() -> list[Drift]:
     """Asks for a recovery of every instance that drifted; returns them."""
+    hasten()
     found = drift()
     for item in found:
         try:
@@ -39,6 +43,13 @@ def reconcile() -> list[Drift]:
     return found
 
 
+def hasten() -> int:
+    """What waits for its next try, and whose node has come back since its last one, is due now; returns how much."""
+    waiting = Operation.objects.filter(finished_at=None, lease=None, due_at__gt=timezone.now())
+    back = waiting.filter(instance__node__health=Health.ONLINE, instance__node__online_since__gt=F("started_at"))
+    return back.update(due_at=timezone.now())
+
+
 def drift() -> list[Drift]:
     """Only what a report can know counts: it began after the instance's last change."""
     nodes = Node.objects.filter(health=Health.ONLINE).exclude(reported_at=None)
@@ -47,7 +58,9 @@ def drift() -> list[Drift]:
 
 def drift_of(node: Node) -> Iterator[Drift]:
     reported = {item["id"]: item for item in node.report.get("instances", [])}
-    running = Instance.objects.filter(node=node, status=Status.RUNNING, updated_at__lt=node.reported_at)
+    running = Instance.objects.select_related("node").filter(
+        node=node, status=Status.RUNNING, updated_at__lt=node.reported_at
+    )
     for instance in running.order_by("id"):
         if found := difference(node, instance, reported.get(str(instance.pk))):
             yield Drift(instance, found)

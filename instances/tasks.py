@@ -5,7 +5,7 @@ import uuid
 from celery import shared_task
 from django.utils import timezone
 
-from instances import idempotency, lifecycle, provisioning
+from instances import idempotency, lifecycle, orphans, provisioning
 from instances import reconcile as reconciliation
 from instances.models import Operation
 
@@ -28,6 +28,12 @@ def sweep() -> None:
 @shared_task(name="instances.reconcile")
 def reconcile() -> None:
     reconciliation.reconcile()
+
+
+@shared_task(name="instances.deal_with_orphans")
+def deal_with_orphans() -> None:
+    orphans.quarantine(orphans.find())
+    orphans.erase()
 
 
 @shared_task(name="instances.forget_idempotency_keys")

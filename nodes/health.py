@@ -42,9 +42,11 @@ def seen(node: Node, report: dict[str, Any], began: datetime) -> None:
     """A good probe makes a node online. An answer older than the one that is there is passed over."""
     engines = report.get("engines")
     remember_since(node.report.get("instances", []), report.get("instances", []), began)
+    now = timezone.now()
+    Node.objects.filter(pk=node.pk).exclude(health=Health.ONLINE).update(online_since=now)
     Node.objects.filter(pk=node.pk).exclude(reported_at__gt=began).update(
         health=Health.ONLINE,
-        seen_at=timezone.now(),
+        seen_at=now,
         reported_at=began,
         report=report,
         engines=sorted(engines) if isinstance(engines, dict) else [],

@@ -40,6 +40,7 @@ class Node(models.Model):
     intent = models.CharField(max_length=20, choices=Intent, default=Intent.DISABLED)
     health = models.CharField(max_length=20, choices=Health, default=Health.OFFLINE)
     seen_at = models.DateTimeField("last good probe", null=True, blank=True)
+    online_since = models.DateTimeField(null=True, editable=False)
     # When the probe that gave `report` began, by our clock: what changed after it is not yet in it.
     reported_at = models.DateTimeField(null=True, blank=True)
     report = models.JSONField("the last good probe's answer", default=dict, blank=True)

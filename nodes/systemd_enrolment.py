@@ -173,7 +173,8 @@ def units(python: str) -> dict[str, str]:
     names = ("basekv-erase@.service", "basekv-boot.service", "basekv.slice")
     return {
         **{f"basekv-{part}@.service": engine for part in PARTS},
-        "basekv-memcached@.service.d/stop-signal.conf": filled_in("memcached.conf", python),
+        "basekv-redis@.service.d/redis.conf": filled_in("redis.conf", python),
+        "basekv-memcached@.service.d/memcached.conf": filled_in("memcached.conf", python),
         **{name: filled_in(name, python) for name in names},
     }
 

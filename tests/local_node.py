@@ -83,7 +83,12 @@ class Machine:
             "host-key": self.fingerprint,
         } | changes
         out = StringIO()
-        call_command("enroll_node", name, *(f"--{option}={value}" for option, value in options.items()), stdout=out)
+        pairs = [
+            (option, value)
+            for option, values in options.items()
+            for value in (values if isinstance(values, list) else [values])
+        ]
+        call_command("enroll_node", name, *(f"--{option}={value}" for option, value in pairs), stdout=out)
         return out.getvalue()
 
 

@@ -33,3 +33,11 @@ def test_every_dependency_has_its_reason():
     entries = re.findall(r'^    "[a-z][^"]*",(.*)$', text.partition("[tool.")[0], re.MULTILINE)
     assert len(entries) > 20
     assert all(entry.strip().startswith("# ") for entry in entries)
+
+
+def test_the_table_of_error_codes_is_complete():
+    api = ROOT / "basekv" / "api"
+    raised = "".join((api / name).read_text() for name in ("errors.py", "admission.py"))
+    codes = set(re.findall(r'(?:[1-5]\d\d,\s+)"([a-z_]+)"', raised))
+    documented = set(re.findall(r"^\| `([a-z_]+)` \|", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE))
+    assert documented == codes

@@ -1,5 +1,5 @@
 """What the API answers, written as plain data. Instances are written by PostgreSQL and passed through as text, which
-costs a fifth of building each of them here (bench/list.py)."""
+costs a fraction of building each of them here (bench/lists.py)."""
 
 import uuid
 from collections.abc import Iterable

@@ -3,6 +3,7 @@
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 
 from basekv.api import serializers as shapes
+from basekv.api.inputs import LARGEST_PAGE, PRINTABLE
 from basekv.api.schema import error, errors
 
 ID = OpenApiParameter("id", str, OpenApiParameter.PATH, required=True)
@@ -24,7 +25,11 @@ list_instances = extend_schema(
     summary="List account instances",
     description="Returns all instances tied to subscriptions in the token account.",
     parameters=[
-        OpenApiParameter("limit", int, description="1 to 1000 instances a page. Default: all at once."),
+        OpenApiParameter(
+            "limit",
+            {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE},
+            description="How many instances a page. Default: all at once.",
+        ),
         OpenApiParameter("cursor", str, description="`next_cursor` of the page before, unchanged."),
     ],
     responses={
@@ -41,7 +46,7 @@ create_instance = extend_schema(
     parameters=[
         OpenApiParameter(
             "Idempotency-Key",
-            str,
+            {"type": "string", "pattern": f"^{PRINTABLE.pattern}$"},
             OpenApiParameter.HEADER,
             description="1 to 255 printable ASCII characters. Within 24 hours the same key and body answer the "
             "first response again, with `Idempotent-Replayed: true`, and create nothing.",

@@ -17,8 +17,9 @@ from .store import Instance, write_atomically
 REDIS, MEMCACHED, HTTP = "redis", "memcached", "http"
 # In the order in which they are started; HTTP asks Redis.
 PARTS = (REDIS, MEMCACHED, HTTP)
-# Memcached keeps its data over this signal, and over no other.
-STOP_SIGNALS = {REDIS: signal.SIGTERM, MEMCACHED: signal.SIGUSR1, HTTP: signal.SIGTERM}
+# By which signal a part is stopped, and seconds that it then gets. Memcached keeps its keys over this one only, and
+# takes as long as the disk takes for all of its memory.
+STOP = {REDIS: (signal.SIGTERM, 8.0), MEMCACHED: (signal.SIGUSR1, 15.0), HTTP: (signal.SIGTERM, 8.0)}
 MAX_LOG_BYTES = 8 * 1024 * 1024
 TAIL_BYTES = 256 * 1024
 
@@ -29,7 +30,7 @@ class Part:
     def __init__(self, instance: Instance, name: str) -> None:
         self.instance_id = instance.id
         self.name = name
-        self.stop_signal = STOP_SIGNALS[name]
+        self.stop_signal, self.stop_patience = STOP[name]
         self.directory = f"{instance.directory}/{name}"
         self.config = f"{self.directory}/engine.conf"
         self.log = f"{self.directory}/engine.log"

@@ -1,27 +1,17 @@
 """Just enough of the Redis protocol to ask an engine who it is and whom it lets in."""
 
-import socket
-
-CONNECT_TIMEOUT = 0.2
+from .wire import Connection
 
 
 class ReplyError(Exception):
     """The engine answered with an error; the text begins with its code, such as NOAUTH."""
 
 
-class Session:
-    """One connection. Every method raises OSError when the engine is not there, slow, or speaks otherwise."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._socket = socket.create_connection((host, port), CONNECT_TIMEOUT)
-        self._file = self._socket.makefile("rb")
+class Session(Connection):
+    """One connection that speaks it. Raises OSError also when the other side speaks something else."""
 
     def __enter__(self) -> "Session":
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._socket.close()
 
     def send(self, *commands: tuple[str, ...]) -> None:
         """Sends without waiting; each command is then owed one `receive`."""
@@ -31,22 +21,16 @@ class Session:
             for word in words:
                 encoded = word.encode()
                 out += b"$%d\r\n%s\r\n" % (len(encoded), encoded)
-        self._socket.sendall(out)
+        self.write(bytes(out))
 
     def receive(self, timeout: float) -> str:
         """The next reply. Raises ReplyError when it is an error."""
-        self._socket.settimeout(max(timeout, 0.001))
-        kind, text = self._line()
-        if kind == b"-":
+        line = self.line(timeout)
+        kind, text = line[:1], line[1:]
+        if kind == "-":
             raise ReplyError(text)
-        if kind in (b"+", b":"):
+        if kind in ("+", ":"):
             return text
-        if kind == b"$":
-            return self._file.read(int(text) + 2)[:-2].decode(errors="replace")
+        if kind == "$":
+            return self.read(int(text) + 2)[:-2]
         raise OSError("not a Redis reply")
-
-    def _line(self) -> tuple[bytes, str]:
-        line = self._file.readline(4096)
-        if not line.endswith(b"\r\n"):
-            raise OSError("the connection was closed")
-        return line[:1], line[1:-2].decode(errors="replace")

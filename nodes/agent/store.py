@@ -154,10 +154,10 @@ class Home:
         except FileNotFoundError:
             return []
 
-    def secret(self, instance: Instance) -> str:
-        """The password of the agent's own user in the instance's engine; derived, so no file holds it."""
-        # Both parts have a fixed length and the engine gets a digest of this, so a plain hash is as good as an HMAC.
-        return hexdigest(self._key() + instance.id.encode())
+    def secret(self, instance: Instance, purpose: str) -> str:
+        """A password that is ours and not the tenant's; derived, so that the agent needs no file for it."""
+        # Key and id have fixed lengths and nobody can lengthen a purpose, so a plain hash is as good as an HMAC.
+        return hexdigest(self._key() + instance.id.encode() + purpose.encode())
 
     def _key(self) -> bytes:
         path = f"{self.directory}/node.key"

@@ -12,7 +12,6 @@ from .errors import Refusal
 from .parts import Part
 from .store import Home, Instance
 
-STOP_PATIENCE = 8.0
 KILL_PATIENCE = 3.0
 TICK = 0.002
 
@@ -92,7 +91,7 @@ class Processes(Supervisor):
         if engine is None:
             return
         send(os.kill, engine.pid, part.stop_signal)
-        if self._ended(part, deadline.within(STOP_PATIENCE)):
+        if self._ended(part, deadline.within(part.stop_patience)):
             return
         send(os.killpg, engine.pid, signal.SIGKILL)
         if not self._ended(part, Deadline(KILL_PATIENCE)):
@@ -146,6 +145,7 @@ def become(command: list[str], fd: int, mark: str, part: Part, memory_mb: int) -
         os.dup2(log, 1)
         os.dup2(log, 2)
         limit_memory(memory_mb)
+        os.chdir(part.data)
         os.execve(command[0], command, {"PATH": os.defpath, "LANG": "C"})
     except OSError as error:
         os.write(2, f"{command[0]}: {error.strerror}\n".encode())

@@ -1,14 +1,13 @@
 """Engines as systemd units: `basekv-<part>@<instance>.service`, whose templates the enrolment has installed.
 
 The agent is no more than a user that may start, stop and limit these units. The engine runs as a user of its own,
-which sees the part's directory and can write to its log alone; the keys are in a directory of that user's. What an
-engine lived from is on disk until it has ended, so the digest of its configuration is its mark.
+which sees the part's directory and can write to its log and its keys alone. `start` says what it is told and bears its
+mark: it is only ever written while the engine is stopped, so an engine that lives was started from it.
 """
 
 import os
 
 from .deadline import Deadline
-from .digests import hexdigest
 from .errors import Refusal
 from .parts import Part, parts
 from .store import Instance, write_atomically
@@ -22,6 +21,8 @@ SLICE = "basekv.slice"
 
 # The limit on data makes an allocation fail; MemoryMax, which also counts children and files, ends the engine.
 START = """\
+# {mark}
+cd {data}
 ulimit -d {kilobytes}
 exec {command} >>{log} 2>&1 </dev/null
 """
@@ -33,15 +34,17 @@ class Systemd(Supervisor):
         if pid is None:
             return None
         try:
-            with open(part.config, "rb") as file:
-                return Running(pid, hexdigest(file.read()))
+            with open(f"{part.directory}/start") as file:
+                return Running(pid, file.readline()[2:].strip())
         except FileNotFoundError:
             return Running(pid, "")
 
     def start(self, part: Part, command: "list[str]", mark: str, memory_mb: int) -> Running:
         words = " ".join(quoted(word) for word in command)
-        script = START.format(kilobytes=memory_mb * 1024, command=words, log=quoted(part.log))
-        write_atomically(f"{part.directory}/start", script)
+        start_script = START.format(
+            mark=mark, data=quoted(part.data), kilobytes=memory_mb * 1024, command=words, log=quoted(part.log)
+        )
+        write_atomically(f"{part.directory}/start", start_script)
         open_to_engine(part)
         name = unit(part)
         manage("set-property", name, f"MemoryMax={memory_mb}M")
@@ -107,12 +110,19 @@ def parent(pid: str) -> int:
 
 
 def open_to_engine(part: Part) -> None:
-    """The engine's user may read its configuration and write to its log, through a group that engines have."""
+    """The engine's user may read its configuration and write to its log, through a group that engines have.
+
+    So with memcached's memory, which the agent prepares. Redis's keys are elsewhere: over its `data` systemd mounts a
+    directory that is not the agent's.
+    """
     import grp
 
     group = grp.getgrnam(ENGINE_GROUP).gr_gid
     os.close(os.open(part.log, os.O_WRONLY | os.O_CREAT, 0o600))
     modes = {part.directory: 0o750, part.config: 0o640, f"{part.directory}/start": 0o640, part.log: 0o660}
+    modes[part.data] = 0o770
+    ours = os.geteuid()
+    modes.update({entry.path: 0o660 for entry in os.scandir(part.data) if entry.stat().st_uid == ours})
     for path, mode in modes.items():
         os.chown(path, -1, group)
         os.chmod(path, mode)

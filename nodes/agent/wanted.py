@@ -4,8 +4,12 @@ from .errors import Refusal
 
 HEX = frozenset("0123456789abcdef-")
 PORTS = ("redis", "memcached", "http")
-# Which ports a protocol cannot do without.
-PROTOCOLS = {"redis": ("redis",), "memcached": ("memcached",), "both": ("redis", "memcached")}
+# Which ports a protocol cannot do without, and which it may have.
+PROTOCOLS = {
+    "redis": (("redis",), ("http",)),
+    "memcached": (("memcached",), ()),
+    "both": (("redis", "memcached"), ("http",)),
+}
 LOG_LEVELS = ("debug", "info", "warning", "error")
 MAX_GENERATION = 2**53
 MAX_STORAGE_MB = 2**20
@@ -53,9 +57,12 @@ def ports(request: dict[str, object], protocol: str) -> dict[str, int | None]:
     used = [port for port in found.values() if port is not None]
     if len(used) != len(set(used)):
         raise bad("`ports` must differ from each other.")
-    for name in PROTOCOLS[protocol]:
-        if found[name] is None:
+    needed, possible = PROTOCOLS[protocol]
+    for name, port in found.items():
+        if port is None and name in needed:
             raise bad(f"The protocol {protocol} needs the port `{name}`.")
+        if port is not None and name not in needed + possible:
+            raise bad(f"The protocol {protocol} has no port `{name}`.")
     return found
 
 
@@ -67,7 +74,6 @@ class Wanted:
         self.generation = integer(request, "generation", 1, MAX_GENERATION)
         self.protocol = choice(request, "protocol", tuple(PROTOCOLS))
         self.ports = ports(request, self.protocol)
-        self.redis_port = self.ports["redis"] or 0
         self.storage_mb = integer(request, "storage_mb", 1, MAX_STORAGE_MB)
         self.log_level = choice(request, "log_level", LOG_LEVELS)
         self.password = text(request, "password", MAX_PASSWORD)

