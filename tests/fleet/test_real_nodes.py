@@ -1,8 +1,10 @@
 """Three real machines, from nothing to databases that outlive what happens to machines."""
 
+import socket
 from collections import Counter
 from datetime import timedelta
 
+import httpx
 import pytest
 import redis
 from django.utils import timezone
@@ -24,6 +26,7 @@ pytestmark = pytest.mark.django_db
 
 DATABASES = 6
 KEYS = 200
+PARTS = ("redis", "memcached", "http")
 
 
 class World:
@@ -62,14 +65,37 @@ class World:
     def fill(self, instance: Instance) -> None:
         client = self.client(instance)
         client.mset({f"{instance.pk}:{number}": number for number in range(KEYS)})
+        self.memcached(instance, b"set key 0 0 5\r\nvalue\r\n")
         # `everysec`: what is a second old is on the disk.
         eventually(lambda: client.info("persistence")["aof_pending_bio_fsync"] == 0, "written to the disk")
+
+    def memcached(self, instance: Instance, request: bytes) -> bytes:
+        """The reply, once memcached was shown the password."""
+        words = f"default {lifecycle.password(instance)}".encode()
+        with socket.create_connection((instance.node.host, instance.memcached_port or 0), timeout=5) as connection:
+            connection.sendall(b"set auth 0 0 %d\r\n%s\r\n%squit\r\n" % (len(words), words, request))
+            return b"".join(iter(lambda: connection.recv(4096), b""))
+
+    def http(self, instance: Instance, command: str) -> bytes:
+        answer = httpx.get(
+            f"http://{instance.node.host}:{instance.http_port}/{command}",
+            auth=("default", lifecycle.password(instance)),
+        )
+        return answer.content if answer.status_code == 200 else b""
 
     def has_everything(self, instance: Instance) -> bool:
         try:
             client = self.client(instance)
-            return client.dbsize() == KEYS and client.get(f"{instance.pk}:7") == b"7"
-        except redis.RedisError:
+            in_redis = client.dbsize() == KEYS and client.get(f"{instance.pk}:7") == b"7"
+            over_http = self.http(instance, f"GET/{instance.pk}:7") == b'{"GET":"7"}'
+            return in_redis and over_http
+        except (redis.RedisError, httpx.HTTPError, OSError):
+            return False
+
+    def memcached_kept(self, instance: Instance) -> bool:
+        try:
+            return b"VALUE key" in self.memcached(instance, b"get key\r\n")
+        except OSError:
             return False
 
     def back(self, machine: Machine) -> None:
@@ -108,7 +134,7 @@ def test_databases_outlive_what_happens_to_machines(world: World) -> None:
 
 def engines_are_killed(world: World, machine: Machine) -> None:
     """systemd starts them again: the control plane does not even notice."""
-    machine.root("systemctl kill --signal=KILL 'basekv-redis@*'")
+    machine.root("systemctl kill --signal=KILL 'basekv-redis@*' 'basekv-http@*'")
     world.back(machine)
     beat()
     assert not Operation.objects.filter(finished_at=None).exists()
@@ -117,6 +143,8 @@ def engines_are_killed(world: World, machine: Machine) -> None:
 def a_machine_is_rebooted(world: World, machine: Machine) -> None:
     machine.reboot()
     world.back(machine)
+    for instance in world.on(machine):
+        eventually(lambda instance=instance: world.memcached_kept(instance), "memcached kept its keys")
 
 
 def the_power_is_cut(world: World, machine: Machine) -> None:
@@ -170,14 +198,14 @@ def everything_is_as_promised(world: World) -> None:
 
 def nothing_else_is_on(world: World, machine: Machine) -> None:
     expected = {str(instance.pk) for instance in world.on(machine)}
-    ports = {instance.redis_port for instance in world.on(machine)}
-    assert len(ports) == len(expected), "a port is shared"
-    assert listening(machine) == {22} | ports
-    assert units(machine) == {f"basekv-redis@{id}.service" for id in expected}
+    used = [port for i in world.on(machine) for port in (i.redis_port, i.memcached_port, i.http_port)]
+    assert len(used) == len(set(used)) == 3 * len(expected), "a port is shared"
+    assert listening(machine) == {22, *used}
+    assert units(machine) == {f"basekv-{part}@{id}.service" for id in expected for part in PARTS}
     assert set(machine.root("ls /var/lib/private/basekv-redis 2>/dev/null || true").split()) == expected
     assert {name.partition("@")[2].partition(".")[0] for name in limits(machine)} == expected
-    engines = machine.root("ps -eo user:20,args | grep '[r]edis-server' || true").splitlines()
-    assert len(engines) == len(expected)
+    engines = machine.root("ps -eo user:20,args | grep -E '[r]edis-server|[m]emcached|[w]ebdis' || true").splitlines()
+    assert len(engines) == 3 * len(expected)
     assert not [line for line in engines if line.split()[0] in ("root", "basekv")]
     for instance in world.on(machine):
         assert lifecycle.password(instance) not in machine.root("ps -eo args; cat /proc/*/environ | tr '\\0' '\\n'")
