@@ -80,6 +80,14 @@ def boot(home: Home, _request: Request, _deadline: Deadline) -> Answer:
     return {"started": supervisors.supervisor_of(home).boot(wanted_here)}
 
 
+def upgrade(home: Home, request: Request, _deadline: Deadline) -> Answer:
+    """Replaces this agent from the next request on."""
+    from .upgrade import upgrade as replace
+
+    replace(home, request.get("agent"), request.get("sha256"))
+    return {"agent": digest(home.packed_file)}
+
+
 def logs(home: Home, request: Request, _deadline: Deadline) -> Answer:
     """The last lines of each part's log, with the part's name before them: not every engine notes the time."""
     lines = wanted.integer(request, "lines", 1, MAX_LOG_LINES)
@@ -148,4 +156,12 @@ def digest(path: str) -> str:
         return hexdigest(file.read())
 
 
-VERBS = {"probe": probe, "apply": apply, "remove": remove, "quarantine": quarantine, "logs": logs, "boot": boot}
+VERBS = {
+    "probe": probe,
+    "apply": apply,
+    "remove": remove,
+    "quarantine": quarantine,
+    "logs": logs,
+    "boot": boot,
+    "upgrade": upgrade,
+}

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -88,7 +87,6 @@ def shown(database: RealDatabase, name: str) -> str:
 def test_an_engine_that_dies_is_started_again_and_keeps_its_keys(running: RealDatabase) -> None:
     running.client().mset({f"key:{n}": n for n in range(1000)})
     eventually(lambda: running.client().info("persistence")["aof_pending_bio_fsync"] == 0, "written to the disk")
-    began = time.monotonic()
     running.node.kill_engines()
 
     def answers() -> bool:
@@ -98,7 +96,6 @@ def test_an_engine_that_dies_is_started_again_and_keeps_its_keys(running: RealDa
             return False
 
     eventually(answers, "it is back", seconds=5)
-    print(f"back after {time.monotonic() - began:.2f} s")
     assert running.apply()["changed"] is False
 
 
@@ -122,7 +119,6 @@ def test_the_limits_of_a_database_are_enforced_by_systemd(running: RealDatabase)
 
 def test_the_sandbox_is_tight(running: RealDatabase) -> None:
     rating = running.node.machine.root(f"systemd-analyze security --no-pager {unit(running)} | tail -1")
-    print(rating)
     assert float(rating.partition("service: ")[2].split()[0]) < 2
 
 

@@ -127,7 +127,9 @@ class Database:
 
     def client(self, password: str | None = PASSWORD, **options: Any) -> "redis.Redis":
         once = Retry(NoBackoff(), 0)
-        return redis.Redis(host=self.host, port=self.port, password=password, decode_responses=True, retry=once, **options)
+        return redis.Redis(
+            host=self.host, port=self.port, password=password, decode_responses=True, retry=once, **options
+        )
 
     @property
     def directory(self) -> Path:
