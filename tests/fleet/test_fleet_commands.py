@@ -10,6 +10,7 @@ from instances.models import Instance
 from nodes import packing
 from nodes.models import Node
 from tests import factories
+from tests.fleet.agent_node import RealNode
 from tests.fleet.beat import carry_out_what_is_due
 from tests.fleet.enrolling import enroll
 from tests.fleet.fleet import Fleet
@@ -51,6 +52,7 @@ def test_operators_check_drain_upgrade_and_remove_a_node(fleet: Fleet) -> None:
         run("remove_node", machine.name)
     assert "1 databases were written off" in run("remove_node", machine.name, "--write-off")
     assert not Node.objects.exists()
+    RealNode(machine).forget_everything()
 
 
 def test_a_node_that_does_not_exist_is_named() -> None:
