@@ -1,6 +1,7 @@
 """Makes a machine a node: the only time that we may do more on it than ask its agent.
 
-Every step can be repeated, so an enrolment that failed half-way is simply run again.
+Every step can be repeated, so an enrolment that failed half-way is simply run again. This is the way of a user without
+rights, who keeps engines as plain processes; `nodes.systemd_enrolment` is the way of root.
 """
 
 import json
@@ -8,6 +9,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from django.conf import settings
 from django.utils import timezone
@@ -43,6 +45,14 @@ class Wanted:
     """Paths of engines that are not on the node's PATH."""
 
 
+class Step(NamedTuple):
+    title: str
+    run: Callable[[], str]
+    """Does it, and tells what it found. Raises NodeError."""
+    changes: bool = True
+    """Whether it changes anything: a dry run passes over it."""
+
+
 @dataclass
 class Enrolment:
     """One enrolment. `confirm` is asked whether a host key, shown as its fingerprint, is the machine's."""
@@ -54,16 +64,19 @@ class Enrolment:
     home: str = field(init=False)
     python: str = field(init=False)
 
-    def steps(self) -> Iterator[tuple[str, Callable[[], str]]]:
-        """What is done, in order: a title, and the function that does it and tells what it found."""
-        yield "region", self.check_region
-        yield "host key", self.pin_host_key
-        yield "Python", self.check_python
-        yield "agent", self.upload_agent
-        yield "access", self.restrict_access
-        yield "record", self.record
-        yield "first probe", self.first_probe
-        yield "activation", self.activate
+    def steps(self) -> Iterator[Step]:
+        """What is done, in order."""
+        yield Step("region", self.check_region, changes=False)
+        yield Step("host key", self.pin_host_key, changes=False)
+        yield Step("Python", self.check_python, changes=False)
+        yield Step("agent", self.upload_agent)
+        yield Step("access", self.restrict_access)
+        yield from self.last_steps()
+
+    def last_steps(self) -> Iterator[Step]:
+        yield Step("record", self.record)
+        yield Step("first probe", self.first_probe)
+        yield Step("activation", self.activate)
 
     def check_region(self) -> str:
         slug = self.wanted.region
@@ -98,21 +111,24 @@ class Enrolment:
 
     def upload_agent(self) -> str:
         packed = packing.pack()
-        settings_of_agent: dict[str, object] = {"supervisor": self.wanted.supervisor, "bind": self.wanted.bind}
-        if self.wanted.engines:
-            settings_of_agent["engines"] = self.wanted.engines
         self.write(AGENT, packed.data)
-        self.write("agent.json", json.dumps(settings_of_agent).encode())
+        self.write("agent.json", self.agent_settings(self.wanted.engines))
         return packed.digest[:12]
+
+    def agent_settings(self, engines: dict[str, str]) -> bytes:
+        settings: dict[str, object] = {"supervisor": self.wanted.supervisor, "bind": self.wanted.bind}
+        return json.dumps(settings | ({"engines": engines} if engines else {})).encode()
 
     def restrict_access(self) -> str:
         """From here on our key starts the agent and nothing else, and every other key is gone."""
+        self.run("umask 077; mkdir -p .ssh")
+        self.write(".ssh/authorized_keys", self.key_line())
+        return "one forced command"
+
+    def key_line(self) -> bytes:
         command = packing.command(self.python, f"{self.home}/{AGENT}")
         quoted = command.replace("\\", "\\\\").replace('"', '\\"')
-        line = f'restrict,command="{quoted}" {public_key()} basekv\n'
-        self.run("umask 077; mkdir -p .ssh")
-        self.write(".ssh/authorized_keys", line.encode())
-        return "one forced command"
+        return f'restrict,command="{quoted}" {public_key()} basekv\n'.encode()
 
     def record(self) -> str:
         wanted, endpoint = self.wanted, self.endpoint
@@ -156,7 +172,8 @@ class Enrolment:
     def run(self, command: str, stdin: bytes = b"") -> bytes:
         done = transport.run(self.endpoint, command, stdin=stdin, private_key=self.wanted.bootstrap_key)
         if done.exit_status != 0:
-            raise EnrolmentError(f"On the node failed: {command}\n{done.stderr.decode(errors='replace').strip()}")
+            said = (done.stderr or done.stdout).decode(errors="replace").strip()
+            raise EnrolmentError(f"On the node failed: {command}\n{said[-2000:]}")
         return done.stdout
 
 

@@ -10,7 +10,8 @@ from .errors import Refusal
 from .store import Home
 from .verbs import VERBS
 
-MAX_REQUEST_BYTES = 64 * 1024
+# Of an upgrade, which brings an agent.
+MAX_REQUEST_BYTES = 1024 * 1024
 # The control plane waits CALL_TIMEOUT (nodes.transport) for an answer and leases an operation for longer than
 # KILL_AFTER: LIMIT < CALL_TIMEOUT < KILL_AFTER < lease. So no agent of an expired lease is still at work.
 LIMIT = 20.0

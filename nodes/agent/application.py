@@ -74,6 +74,7 @@ class Application:
             return self._wait(engine, running, self._deadline)
         except Unproven as reason:
             if self._supervisor.running(engine.part) is None:
+                self._supervisor.stop(engine.part, self._deadline)  # or systemd tries it again
                 raise self._failed(engine, log_start) from None
             message = f"The engine {engine.kind} runs and is not ready: {reason}."
             raise Refusal("engine_not_ready", message, retry=True) from None

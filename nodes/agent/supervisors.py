@@ -1,4 +1,4 @@
-"""What starts engines and keeps hold of them. Plain processes, for where there is no systemd."""
+"""What starts engines and keeps hold of them: systemd (systemd.py), or plain processes where there is none."""
 
 import errno
 import fcntl
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from .deadline import Deadline
 from .errors import Refusal
 from .parts import Part
-from .store import Home
+from .store import Home, Instance
 
 KILL_PATIENCE = 3.0
 TICK = 0.002
@@ -41,6 +41,13 @@ class Supervisor:
         Raises Refusal `engine_stuck` if it cannot be ended.
         """
         raise NotImplementedError
+
+    def erase(self, instance: Instance) -> None:
+        """Erases what is kept of a stopped instance outside its directory."""
+
+    def boot(self, instances: "list[Instance]") -> "list[str]":
+        """The machine has just started: starts what it should run. The names of what was started."""
+        return []
 
 
 class Processes(Supervisor):
@@ -155,6 +162,10 @@ def limit_memory(megabytes: int) -> None:
 def supervisor_of(home: Home) -> Supervisor:
     if home.supervisor == "processes":
         return Processes()
+    if home.supervisor == "systemd":
+        from .systemd import Systemd
+
+        return Systemd()
     raise Refusal("not_configured", f"There is no supervisor `{home.supervisor}`.", retry=False)
 
 

@@ -47,6 +47,7 @@ def remove(home: Home, request: Request, deadline: Deadline) -> Answer:
             generation = record.generation
         stop(home, instance, deadline)
         instance.write_record(Record(generation, "removed", "", {}))
+        supervisors.supervisor_of(home).erase(instance)
         instance.erase()
     return {"state": "removed", "generation": generation}
 
@@ -67,6 +68,24 @@ def stop(home: Home, instance: Instance, deadline: Deadline) -> None:
     supervisor = supervisors.supervisor_of(home)
     for part in reversed(parts(instance)):
         supervisor.stop(part, deadline)
+
+
+def boot(home: Home, _request: Request, _deadline: Deadline) -> Answer:
+    """What the machine itself asks for when it has started."""
+    wanted_here = []
+    for instance in home.instances():
+        record = record_of(instance)
+        if record is not None and record.state == "active":
+            wanted_here.append(instance)
+    return {"started": supervisors.supervisor_of(home).boot(wanted_here)}
+
+
+def upgrade(home: Home, request: Request, _deadline: Deadline) -> Answer:
+    """Replaces this agent from the next request on."""
+    from .upgrade import upgrade as replace
+
+    replace(home, request.get("agent"), request.get("sha256"))
+    return {"agent": digest(home.packed_file)}
 
 
 def logs(home: Home, request: Request, _deadline: Deadline) -> Answer:
@@ -137,4 +156,12 @@ def digest(path: str) -> str:
         return hexdigest(file.read())
 
 
-VERBS = {"probe": probe, "apply": apply, "remove": remove, "quarantine": quarantine, "logs": logs}
+VERBS = {
+    "probe": probe,
+    "apply": apply,
+    "remove": remove,
+    "quarantine": quarantine,
+    "logs": logs,
+    "boot": boot,
+    "upgrade": upgrade,
+}

@@ -99,6 +99,7 @@ class Database:
 
     def __init__(self, node: AgentNode) -> None:
         self.node = node
+        self.host = "127.0.0.1"
         self.id = str(uuid.uuid4())
         self.port = free_port()
 
@@ -126,7 +127,9 @@ class Database:
 
     def client(self, password: str | None = PASSWORD, **options: Any) -> "redis.Redis":
         once = Retry(NoBackoff(), 0)
-        return redis.Redis(port=self.port, password=password, decode_responses=True, retry=once, **options)
+        return redis.Redis(
+            host=self.host, port=self.port, password=password, decode_responses=True, retry=once, **options
+        )
 
     @property
     def directory(self) -> Path:

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from instances.removal import NodeInUse, remove
-from nodes.models import Node
+from nodes.management.naming import find
 
 
 class Command(BaseCommand):
@@ -22,11 +22,8 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        node = Node.objects.filter(name=options["name"]).first()
-        if node is None:
-            raise CommandError(f"There is no node {options['name']!r}; list_nodes shows those that there are.")
         try:
-            lost = remove(node, write_off=options["write_off"])
+            lost = remove(find(options["name"]), write_off=options["write_off"])
         except NodeInUse as error:
             raise CommandError(str(error)) from None
         if options["json"]:

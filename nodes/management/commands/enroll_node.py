@@ -5,13 +5,20 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from nodes.enrolment import Enrolment, Wanted
+from nodes.enrolment import Enrolment, Step, Wanted
 from nodes.errors import NodeError
 from nodes.states import Supervisor
+from nodes.systemd_enrolment import SystemdEnrolment
+
+# Exit status when nothing is wrong that we know of, but the machine did not answer: try again later (sysexits.h).
+EX_TEMPFAIL = 75
 
 
 class Command(BaseCommand):
-    help = "Make a machine a node. Every step can be repeated: what failed half-way is simply run again."
+    help = (
+        "Make a machine a node. Every step can be repeated: what failed half-way is simply run again. "
+        "Exit status: 0 done, 1 something must be mended first, 75 the machine did not answer."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", help="a short name of its own, for example eu-west-1")
@@ -23,7 +30,8 @@ class Command(BaseCommand):
         parser.add_argument("--bootstrap-user", required=True, help="the user who signs in for the enrolment")
         parser.add_argument("--bootstrap-key", metavar="PATH", help="its private key; default: the SSH agent's")
         parser.add_argument("--host-key", metavar="FINGERPRINT", help="SHA256:..., instead of being asked")
-        parser.add_argument("--supervisor", choices=[Supervisor.PROCESSES.value], default=Supervisor.PROCESSES)
+        parser.add_argument("--supervisor", choices=Supervisor.values, help="default: systemd if root signs in")
+        parser.add_argument("--dry-run", action="store_true", help="look at the machine and change nothing")
         parser.add_argument("--bind", default="0.0.0.0", metavar="ADDRESS", help="where its engines listen")  # noqa: S104
         parser.add_argument("--engine", action="append", default=[], metavar="NAME=PATH", help="not on its PATH")
         parser.add_argument("--first-port", type=int, help="of the databases; default 20000")
@@ -32,20 +40,29 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         expected = options["host_key"]
-        enrolment = Enrolment(
-            wanted(options), confirm=(lambda shown: shown == expected) if expected else self.ask_whether
-        )
-        for title, step in enrolment.steps():
-            began = time.monotonic()
-            self.stdout.write(f"  {title:<12} ", ending="")
+        want = wanted(options)
+        kind = SystemdEnrolment if want.supervisor == Supervisor.SYSTEMD else Enrolment
+        enrolment = kind(want, confirm=(lambda shown: shown == expected) if expected else self.ask_whether)
+        for step in enrolment.steps():
+            self.stdout.write(f"  {step.title:<12} ", ending="")
             self.stdout.flush()
-            try:
-                found = step()
-            except NodeError as error:
-                self.stdout.write(self.style.ERROR("failed"))
-                raise CommandError(str(error)) from None
-            self.stdout.write(f"{self.style.SUCCESS('done')}  {found} ({time.monotonic() - began:.2f} s)")
-        self.stdout.write(f"{options['name']} is {enrolment.node.intent} and {enrolment.node.health}.")
+            if options["dry_run"] and step.changes:
+                self.stdout.write("not done")
+            else:
+                self.do(step)
+        if options["dry_run"]:
+            self.stdout.write("Nothing was changed.")
+        else:
+            self.stdout.write(f"{options['name']} is {enrolment.node.intent} and {enrolment.node.health}.")
+
+    def do(self, step: Step) -> None:
+        began = time.monotonic()
+        try:
+            found = step.run()
+        except NodeError as error:
+            self.stdout.write(self.style.ERROR("failed"))
+            raise CommandError(str(error), returncode=1 if error.permanent else EX_TEMPFAIL) from None
+        self.stdout.write(f"{self.style.SUCCESS('done')}  {found} ({time.monotonic() - began:.2f} s)")
 
     def ask_whether(self, shown: str) -> bool:
         if not sys.stdin.isatty():
@@ -59,6 +76,7 @@ def wanted(options: dict[str, Any]) -> Wanted:
         raise CommandError("--engine takes NAME=PATH, for example valkey=/opt/valkey/bin/valkey-server.")
     if not 0 < options["capacity_mb"] <= 2_000_000_000:
         raise CommandError("--capacity-mb takes a whole number above 0.")
+    default_supervisor = Supervisor.SYSTEMD if options["bootstrap_user"] == "root" else Supervisor.PROCESSES
     return Wanted(
         name=options["name"],
         region=options["region"],
@@ -67,7 +85,7 @@ def wanted(options: dict[str, Any]) -> Wanted:
         ssh_port=options["ssh_port"],
         ssh_user=options["bootstrap_user"],
         capacity_mb=options["capacity_mb"],
-        supervisor=Supervisor(options["supervisor"]),
+        supervisor=Supervisor(options["supervisor"] or default_supervisor),
         bootstrap_key=options["bootstrap_key"],
         bind=options["bind"],
         first_port=options["first_port"],

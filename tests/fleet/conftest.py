@@ -1,0 +1,30 @@
+"""Real machines for the tests of this folder; where there can be none, the tests say what is missing."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from nodes import transport
+from tests.fleet import rootfs
+from tests.fleet.commands import Failed
+from tests.fleet.fleet import Fleet
+from tests.local_node import make_control_plane_key
+
+SIZE = 3
+
+
+@pytest.fixture(scope="session")
+def fleet() -> Iterator[Fleet]:
+    if reason := rootfs.why_impossible():
+        pytest.skip(reason)
+    try:
+        fleet = Fleet(SIZE)
+    except Failed as failure:
+        pytest.skip(f"real nodes need Debian packages, and their root file system could not be built: {failure}")
+    make_control_plane_key()
+    try:
+        fleet.up()
+        yield fleet
+    finally:
+        transport.close()
+        fleet.down()
