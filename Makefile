@@ -13,14 +13,8 @@ run: .venv/ready
 demo: .venv/ready
 	@exec $(BIN)/python -m devstack demo
 
-test: check engines
+test: check
 	$(BIN)/pytest
-
-# Tests of engines that are not there are skipped, which nobody should find out from a summary.
-.PHONY: engines
-engines:
-	@for name in memcached webdis; do command -v $$name >/dev/null || \
-		echo "$$name is not installed, so its tests are skipped. On Debian: apt-get install $$name"; done
 
 check: .venv/ready
 	$(BIN)/ruff check .

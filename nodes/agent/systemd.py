@@ -6,6 +6,7 @@ mark: it is only ever written while the engine is stopped, so an engine that liv
 """
 
 import os
+import time
 
 from .deadline import Deadline
 from .errors import Refusal
@@ -70,8 +71,15 @@ class Systemd(Supervisor):
             if os.path.exists(f"{part.directory}/start")
         ]
         if names:
+            await_next_second()
             manage("start", "--no-block", *names)
         return names
+
+
+def await_next_second() -> None:
+    """A memcached that starts within the second in which it stopped throws its keys away, and some machines boot in
+    less than that."""
+    time.sleep(1 - time.time() % 1)
 
 
 def unit(part: Part) -> str:

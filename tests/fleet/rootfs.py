@@ -7,11 +7,11 @@ import os
 import shutil
 from pathlib import Path
 
-from tests.fleet.commands import Failed, attempt, run
+from tests.fleet.commands import Failed, run
+from tests.packages import why_missing
 
 CACHE = Path("/var/cache/basekv-fleet")
 HOST_TOOLS = {"debootstrap": "debootstrap", "systemd-nspawn": "systemd-container", "ip": "iproute2"}
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
 
 PACKAGES = "systemd systemd-sysv dbus polkitd openssh-server python3 redis-server memcached webdis iproute2 procps"
 NOT_WANTED = (
@@ -48,14 +48,7 @@ def why_impossible() -> str:
         return "real nodes need Linux"
     if os.geteuid() != 0:
         return "real nodes need root, for namespaces and mounts"
-    missing = sorted({package for program, package in HOST_TOOLS.items() if shutil.which(program) is None})
-    if missing:
-        install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing]
-        if shutil.which("apt-get") is None:
-            return f"real nodes need {', '.join(missing)}, and there is no apt-get here to install them"
-        if not attempt(*install) and not (attempt("apt-get", "update", "-q") and attempt(*install)):
-            return f"real nodes need {', '.join(missing)}: {' '.join(install)} failed"
-    return ""
+    return why_missing(HOST_TOOLS)
 
 
 def path() -> Path:
@@ -76,7 +69,7 @@ def path() -> Path:
 
 def build(root: Path) -> None:
     """Takes a minute or two."""
-    run("debootstrap", "--variant=minbase", "--components=main", "bookworm", root, mirror(), timeout=900)
+    run("debootstrap", "--variant=minbase", "--components=main", "bookworm", root, *mirror(), timeout=900)
     shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
     run("chroot", root, "sh", "-c", CUSTOMISE, timeout=900)
     (root / "etc/ssh/sshd_config.d/tests.conf").write_text(SSHD)
@@ -84,12 +77,11 @@ def build(root: Path) -> None:
     (root / "sbin/node-init").chmod(0o755)
 
 
-def mirror() -> str:
-    """The one that this machine's apt uses for Debian 12, if it does."""
+def mirror() -> list[str]:
+    """The one that this machine's apt uses for Debian 12; none, for debootstrap's own, if it uses none."""
     form = "$(SITE) $(RELEASE) $(COMPONENT) $(CREATED_BY)"
     try:
         lines = run("apt-get", "indextargets", "--format", form).splitlines()
     except (Failed, FileNotFoundError):
-        return DEFAULT_MIRROR
-    found = (line.split()[0] for line in lines if line.split()[1:] == ["bookworm", "main", "Packages"])
-    return next(found, DEFAULT_MIRROR)
+        return []
+    return [line.split()[0] for line in lines if line.split()[1:] == ["bookworm", "main", "Packages"]][:1]

