@@ -140,7 +140,11 @@ def mine(operation: Operation) -> QuerySet[Operation]:
 
 
 def close(operation: Operation, state: OperationState, **changes: str) -> bool:
-    """False when the operation is no longer this worker's."""
+    """False when the operation is no longer this worker's.
+
+    The instance's row is locked first, as the lifecycle's verbs do: in the other order the two would deadlock.
+    """
+    Instance.objects.select_for_update(no_key=True).filter(pk=operation.instance_id).values("pk").first()
     closed = mine(operation).update(
         **{"error": "", "customer_error": "", **changes},
         state=state,

@@ -77,11 +77,13 @@ def fleet(monkeypatch) -> Iterator[None]:
 
     def work() -> None:
         turns = itertools.cycle(["online"] * 50 + ["stale"] * 50)
-        while not done.wait(0.02):
-            Node.objects.filter(pk=fickle.pk).update(health=next(turns))
-            for operation in Operation.objects.filter(provisioning.due(timezone.now())):
-                provisioning.carry_out(operation.pk)
-        connection.close()
+        try:
+            while not done.wait(0.02):
+                Node.objects.filter(pk=fickle.pk).update(health=next(turns))
+                for operation in Operation.objects.filter(provisioning.due(timezone.now())):
+                    provisioning.carry_out(operation.pk)
+        finally:
+            connection.close()
 
     with ThreadPoolExecutor(1) as pool:
         worker = pool.submit(work)
