@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from django.conf import settings
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from nodes import health, packing, transport
@@ -21,6 +22,9 @@ from nodes.states import Intent, Supervisor
 from nodes.transport import Endpoint
 
 OLDEST_PYTHON = (3, 9)
+# Of the node's memory, where the operator does not say how much is for databases.
+SHARE_FOR_DATABASES = 0.8
+LEAST_CAPACITY_MB = 1
 AGENT = "agent.pyz"
 
 
@@ -34,7 +38,7 @@ class Wanted:
     ssh_host: str
     ssh_port: int
     ssh_user: str
-    capacity_mb: int
+    capacity_mb: int | None = None
     supervisor: Supervisor = Supervisor.PROCESSES
     bootstrap_key: str | None = None
     bind: str = "0.0.0.0"  # noqa: S104 - databases are for customers
@@ -140,12 +144,20 @@ class Enrolment:
             "ssh_user": endpoint.user,
             "host_key": endpoint.host_key,
             "supervisor": wanted.supervisor,
-            "capacity_mb": wanted.capacity_mb,
             "agent_digest": packing.pack().digest,
         }
-        optional = {name: getattr(wanted, name) for name in ("first_port", "slots", "default_storage_mb")}
+        names = ("capacity_mb", "first_port", "slots", "default_storage_mb")
+        optional = {name: getattr(wanted, name) for name in names}
         fields |= {name: value for name, value in optional.items() if value is not None}
-        self.node, created = Node.objects.update_or_create(name=wanted.name, defaults=fields)
+        # How much memory there is, only the first probe knows.
+        new = {"capacity_mb": LEAST_CAPACITY_MB, **fields}
+        try:
+            with transaction.atomic():
+                self.node, created = Node.objects.update_or_create(
+                    name=wanted.name, defaults=fields, create_defaults=new
+                )
+        except IntegrityError as error:
+            raise EnrolmentError(f"The node cannot have this capacity, these slots or these ports: {error}") from None
         return "new" if created else "known before"
 
     def first_probe(self) -> str:
@@ -155,7 +167,15 @@ class Enrolment:
             raise EnrolmentError(f"The agent does not answer: {self.node.last_error}")
         if not self.node.engines:
             raise EnrolmentError("The node has no engine. Install valkey-server or redis-server on it.")
+        self.take_measure()
         return ", ".join(f"{name} {version}" for name, version in self.node.report["engines"].items())
+
+    def take_measure(self) -> None:
+        """The capacity of a node of which nobody has said it."""
+        if self.wanted.capacity_mb is None and self.node.capacity_mb == LEAST_CAPACITY_MB:
+            total: int = self.node.report["memory"]["total_mb"]
+            self.node.capacity_mb = max(int(total * SHARE_FOR_DATABASES), LEAST_CAPACITY_MB)
+            self.node.save(update_fields=["capacity_mb"])
 
     def activate(self) -> str:
         """A new node is given databases from now on; a known one stays what its operator made of it."""

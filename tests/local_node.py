@@ -87,6 +87,7 @@ class Machine:
             (option, value)
             for option, values in options.items()
             for value in (values if isinstance(values, list) else [values])
+            if value is not None
         ]
         call_command("enroll_node", name, *(f"--{option}={value}" for option, value in pairs), stdout=out)
         return out.getvalue()

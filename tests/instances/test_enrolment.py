@@ -45,6 +45,9 @@ def test_a_host_key_that_is_not_the_one_given_is_refused_before_anything_is_done
         ({"ssh-port": 1}, "127.0.0.1"),
         ({"capacity-mb": 0}, "above 0"),
         ({"engine": "valkey"}, "NAME=PATH"),
+        ({"slots": 0}, "above 0"),
+        ({"first-port": 65_500}, "ports"),
+        ({"first-port": 80}, "ports"),
     ],
 )
 def test_a_mistake_is_a_sentence_that_says_what_to_do(machine: Machine, change, problem):
@@ -67,3 +70,25 @@ def test_list_nodes_shows_it(machine: Machine, capsys):
     Region.objects.create(slug="other", name="Other")
     call_command("list_nodes", "--region=other", "--json")
     assert capsys.readouterr().out.strip() == "[]"
+
+
+def test_a_name_that_is_none_is_refused(machine: Machine):
+    with pytest.raises(CommandError, match="cannot name a node"):
+        machine.enroll("no name")
+
+
+def test_without_a_capacity_it_is_most_of_the_memory_and_enrolling_again_keeps_it(machine: Machine):
+    machine.enroll(**{"capacity-mb": None})
+    total = node().report["memory"]["total_mb"]
+    assert node().capacity_mb == int(total * 0.8)
+    Node.objects.update(capacity_mb=777)
+    machine.enroll(**{"capacity-mb": None})
+    assert node().capacity_mb == 777
+
+
+def test_a_capacity_below_what_is_given_away_is_refused_and_changes_nothing(machine: Machine):
+    machine.enroll()
+    Node.objects.update(reserved_mb=500)
+    with pytest.raises(CommandError, match="capacity"):
+        machine.enroll(**{"capacity-mb": 400})
+    assert node().capacity_mb == 10_000

@@ -3,15 +3,18 @@ import time
 from argparse import ArgumentParser
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from nodes.enrolment import Enrolment, Step, Wanted
 from nodes.errors import NodeError
+from nodes.models import Node
 from nodes.states import Supervisor
 from nodes.systemd_enrolment import SystemdEnrolment
 
 # Exit status when nothing is wrong that we know of, but the machine did not answer: try again later (sysexits.h).
 EX_TEMPFAIL = 75
+LARGEST = 2_000_000_000
 
 
 class Command(BaseCommand):
@@ -24,10 +27,10 @@ class Command(BaseCommand):
         parser.add_argument("name", help="a short name of its own, for example eu-west-1")
         parser.add_argument("--host", required=True, help="the name or address that customers connect to")
         parser.add_argument("--region", required=True, metavar="SLUG")
-        parser.add_argument("--capacity-mb", type=int, required=True, help="memory for databases, MiB")
+        parser.add_argument("--capacity-mb", type=int, help="memory for databases, MiB; default: 80 % of what it has")
         parser.add_argument("--ssh-host", help="where its SSH is, if not at --host")
         parser.add_argument("--ssh-port", type=int, default=22)
-        parser.add_argument("--bootstrap-user", required=True, help="the user who signs in for the enrolment")
+        parser.add_argument("--bootstrap-user", default="root", help="who signs in for the enrolment; default: root")
         parser.add_argument("--bootstrap-key", metavar="PATH", help="its private key; default: the SSH agent's")
         parser.add_argument("--host-key", metavar="FINGERPRINT", help="SHA256:..., instead of being asked")
         parser.add_argument("--supervisor", choices=Supervisor.values, help="default: systemd if root signs in")
@@ -74,8 +77,10 @@ def wanted(options: dict[str, Any]) -> Wanted:
     engines = dict(pair.partition("=")[::2] for pair in options["engine"])
     if not all(name and path for name, path in engines.items()):
         raise CommandError("--engine takes NAME=PATH, for example valkey=/opt/valkey/bin/valkey-server.")
-    if not 0 < options["capacity_mb"] <= 2_000_000_000:
-        raise CommandError("--capacity-mb takes a whole number above 0.")
+    for name in ("capacity_mb", "first_port", "slots", "default_storage_mb"):
+        if options[name] is not None and not 0 < options[name] <= LARGEST:
+            raise CommandError(f"--{name.replace('_', '-')} takes a whole number above 0.")
+    check_name(options["name"])
     default_supervisor = Supervisor.SYSTEMD if options["bootstrap_user"] == "root" else Supervisor.PROCESSES
     return Wanted(
         name=options["name"],
@@ -93,3 +98,10 @@ def wanted(options: dict[str, Any]) -> Wanted:
         default_storage_mb=options["default_storage_mb"],
         engines=engines,
     )
+
+
+def check_name(name: str) -> None:
+    try:
+        Node._meta.get_field("name").run_validators(name)
+    except ValidationError as error:
+        raise CommandError(f"{name!r} cannot name a node: {' '.join(error.messages)}") from None
