@@ -45,6 +45,12 @@ class AgentError(NodeError):
         self.permanent = permanent
 
 
+class RotationError(NodeError):
+    """A node has not come as far with a new SSH key as it should; the message says what to do."""
+
+    permanent = True
+
+
 class EnrolmentError(NodeError):
     """A step of an enrolment failed; the message says what to do."""
 

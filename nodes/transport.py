@@ -78,6 +78,14 @@ def call_many(
     return _loop().run(_call_many(requests, timeout, concurrency))
 
 
+def call_with_key(
+    endpoint: Endpoint, request: Mapping[str, object], private_key: str, *, timeout: float = CALL_TIMEOUT
+) -> dict[str, Any]:
+    """`call` over a new connection with this private key, and so the proof that the node takes it."""
+    completed = run(endpoint, FORCED_COMMAND, stdin=orjson.dumps(request), private_key=private_key, timeout=timeout)
+    return _answer(endpoint, completed)
+
+
 def run(
     endpoint: Endpoint,
     command: str,
@@ -86,7 +94,7 @@ def run(
     private_key: str | None = None,
     timeout: float = RUN_TIMEOUT,
 ) -> Completed:
-    """Runs a shell command with a key that may do so: enrolment only.
+    """Runs a shell command over a new connection, with a key that may do so.
 
     `private_key` is the path of an OpenSSH private key; None uses the SSH agent and the user's own keys.
     Raises a TransportError. A failed command is no error.
@@ -102,6 +110,11 @@ def scan_host_key(host: str, port: int) -> str:
 def fingerprint(host_key: str) -> str:
     """`SHA256:...`, as ssh-keygen shows it. Raises ValueError when it is no public key."""
     return _public_key(host_key).get_fingerprint()
+
+
+def public_key(private_key: str) -> str:
+    """The public key line of the private key at this path. Raises LoginRefused when it is not one we can use."""
+    return _line(_private_key(private_key, private_key))
 
 
 def close() -> None:
@@ -350,10 +363,14 @@ async def _close_all() -> None:
 
 
 def _own_key() -> asyncssh.SSHKey:
+    return _private_key(settings.BASEKV_SSH_KEY, "BASEKV_SSH_KEY")
+
+
+def _private_key(path: str, name: str) -> asyncssh.SSHKey:
     try:
-        return asyncssh.read_private_key(settings.BASEKV_SSH_KEY)
-    except (OSError, asyncssh.KeyImportError) as error:
-        raise LoginRefused(f"BASEKV_SSH_KEY must be the path of an OpenSSH private key: {error}") from error
+        return asyncssh.read_private_key(path)
+    except (OSError, asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
+        raise LoginRefused(f"{name} must be the path of an OpenSSH private key: {error}") from error
 
 
 def _pinned(endpoint: Endpoint) -> asyncssh.SSHKey:

@@ -27,6 +27,14 @@ def write_atomically(path: str, content: str) -> None:
     os.replace(fresh, path)
 
 
+def write_synced(path: str, data: bytes) -> None:
+    """On the disk for good. Rename it to where it belongs: a power cut must not leave that empty."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 class Record:
     """The last word of the control plane on an instance. `state`: active, quarantined or removed."""
 
@@ -172,10 +180,7 @@ class Home:
 
     def _make_key(self, path: str) -> bytes:
         fresh = f"{path}.{os.getpid()}"
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(os.urandom(32))
-            file.flush()
-            os.fsync(file.fileno())
+        write_synced(fresh, os.urandom(32))
         try:
             os.link(fresh, path)
         except FileExistsError:

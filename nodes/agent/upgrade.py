@@ -1,10 +1,11 @@
 """Replaces the agent by another one, whole or not at all."""
 
 import os
+import sys
 
 from .digests import hexdigest
 from .errors import Refusal
-from .store import Home
+from .store import Home, write_synced
 
 
 def upgrade(home: Home, encoded: object, digest: object) -> None:
@@ -19,21 +20,21 @@ def upgrade(home: Home, encoded: object, digest: object) -> None:
     if hexdigest(data) != digest:
         raise Refusal("bad_request", "`sha256` is not the digest of `agent`.", retry=False)
     fresh = f"{home.packed_file}.{os.getpid()}"
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())  # a node whose agent a power cut has emptied would need a person
-    prove(fresh)
+    write_synced(fresh, data)  # a node whose agent a power cut has emptied would need a person
+    if not speaks(fresh):
+        os.unlink(fresh)
+        raise Refusal("bad_request", "The new agent does not run on this node.", retry=False)
     os.replace(fresh, home.packed_file)
 
 
-def prove(path: str) -> None:
-    """The new one can at least speak: an answer to no request at all."""
-    import subprocess
-    import sys
+def command(path: str) -> list[str]:
+    """What starts a packed agent, by the Python that runs this one."""
+    return [sys.executable, "-S", "-E", "-I", path]
 
-    command = [sys.executable, "-S", "-E", "-I", path]
-    answer = subprocess.run(command, input=b"", capture_output=True, timeout=10).stdout
-    if not answer.startswith(b'{"ok": false'):
-        os.unlink(path)
-        raise Refusal("bad_request", "The new agent does not run on this node.", retry=False)
+
+def speaks(path: str) -> bool:
+    """Whether a packed agent answers at all: to no request."""
+    import subprocess
+
+    answer = subprocess.run(command(path), input=b"", capture_output=True, timeout=10).stdout
+    return answer.startswith(b'{"ok": false')

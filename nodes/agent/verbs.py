@@ -88,6 +88,15 @@ def upgrade(home: Home, request: Request, _deadline: Deadline) -> Answer:
     return {"agent": digest(home.packed_file)}
 
 
+def authorize(home: Home, request: Request, _deadline: Deadline) -> Answer:
+    """From now on these keys may start this agent, and no others."""
+    from . import access
+
+    keys = access.keys_of(request)
+    access.write(home, keys)
+    return {"keys": keys}
+
+
 def logs(home: Home, request: Request, _deadline: Deadline) -> Answer:
     """The last lines of each part's log, with the part's name before them: not every engine notes the time."""
     lines = wanted.integer(request, "lines", 1, MAX_LOG_LINES)
@@ -164,4 +173,5 @@ VERBS = {
     "logs": logs,
     "boot": boot,
     "upgrade": upgrade,
+    "authorize": authorize,
 }

@@ -2,13 +2,17 @@
 
 import json
 from io import StringIO
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from instances.models import Instance
-from nodes import packing
+from nodes import packing, transport
+from nodes.health import endpoint
 from nodes.models import Node
+from nodes.systemd_enrolment import HOME
 from tests import factories
 from tests.fleet.agent_node import RealNode
 from tests.fleet.beat import carry_out_what_is_due
@@ -53,6 +57,21 @@ def test_operators_check_drain_upgrade_and_remove_a_node(fleet: Fleet) -> None:
     assert "1 databases are lost" in run("remove_node", machine.name, "--write-off")
     assert not Node.objects.exists()
     RealNode(machine).forget_everything()
+
+
+def test_the_ssh_key_is_replaced_and_sshd_refuses_the_old_one(fleet: Fleet, tmp_path: Path, settings: Any) -> None:
+    machine = fleet.machines[0]
+    enroll(machine)
+    old, new = settings.BASEKV_SSH_KEY, str(tmp_path / "new")
+    keys = f"{HOME}/.ssh/authorized_keys"
+    before = machine.root(f"cat {keys}")
+    assert "takes the new key" in run("rotate_ssh_key", "--new-key", new)
+    assert machine.root(f"cat {keys}").splitlines()[0] == before.strip()
+    settings.BASEKV_SSH_KEY = new
+    assert "refuses the old key" in run("rotate_ssh_key", "--retire-old", "--old-key", old)
+    assert machine.root(f"cat {keys}") == before.replace(transport.public_key(old), transport.public_key(new))
+    assert machine.root(f"stat --format='%U %a' {keys}").split() == ["basekv", "600"]
+    assert transport.call_with_key(endpoint(Node.objects.get()), {"verb": "probe"}, new)["ok"]
 
 
 def test_a_node_that_does_not_exist_is_named() -> None:
