@@ -155,6 +155,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "EXCEPTION_HANDLER": "basekv.api.errors.handle",
     "DEFAULT_SCHEMA_CLASS": "basekv.api.schema.Schema",
     "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
 }
 
 SPECTACULAR_SETTINGS = {

@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import include, path, re_path
+from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
@@ -14,7 +15,7 @@ urlpatterns = [
     path("", RedirectView.as_view(url="/api/docs/")),
     path("admin/", admin.site.urls),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="openapi"), name="docs"),
+    path("api/docs/", require_safe(SpectacularSwaggerView.as_view(url_name="openapi")), name="docs"),
     path("api/docs", RedirectView.as_view(url="/api/docs/")),
     path("api/v1/", include("basekv.api.urls")),
     re_path(r"^api/", errors.unknown_path),

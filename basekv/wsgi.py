@@ -1,6 +1,5 @@
 """The web server's way in: granian --interface wsgi basekv.wsgi:application."""
 
-import io
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,12 +12,12 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 def with_length(application: Application, limit: int) -> Application:
-    """Gives a chunked body the length that Django wants to know, and reads no more than shows that it is too long."""
+    """Gives a chunked body the length that Django wants to know: enough to show that it is too long. It is not read
+    here, before anybody has shown a token."""
 
     def call(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
-            body = environ["wsgi.input"].read(limit + 1)
-            environ = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+            environ = {**environ, "CONTENT_LENGTH": str(limit + 1)}
         return application(environ, start_response)
 
     return call

@@ -11,7 +11,6 @@ from accounts.tokens import Presented
 
 
 class Outcome(StrEnum):
-    UNKNOWN = "unknown"
     EXPIRED = "expired"
     REVOKED = "revoked"
     DISABLED = "disabled"

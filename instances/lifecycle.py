@@ -24,6 +24,8 @@ from nodes.states import Health
 
 # How long a change may be tried before it has failed. A deletion is tried until it is done.
 DEADLINE = timedelta(minutes=5)
+# Seconds. The sweep sends another one; those that a busy worker did not get to must not pile up.
+WAKE_UP_EXPIRES = 10
 
 
 class Mode(StrEnum):
@@ -182,4 +184,4 @@ def supersede(instance: Instance, now: datetime) -> None:
 
 def wake(operation_id: uuid.UUID) -> None:
     """A lost message costs a moment, not the operation: the sweep finds what is due."""
-    signature("instances.converge", args=(str(operation_id),)).delay()
+    signature("instances.converge", args=(str(operation_id),)).apply_async(expires=WAKE_UP_EXPIRES)

@@ -48,6 +48,12 @@ class Instance(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(fields=["node", "slot"], name="instances_instance_node_slot"),
+            *(
+                models.UniqueConstraint(
+                    fields=["node", port], condition=Q(slot__isnull=False), name=f"instances_instance_{port}"
+                )
+                for port in ("redis_port", "memcached_port", "http_port")
+            ),
             models.CheckConstraint(name="instances_instance_status", condition=Q(status__in=Status.values)),
             models.CheckConstraint(
                 name="instances_instance_holds_or_not",

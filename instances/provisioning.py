@@ -23,6 +23,11 @@ from nodes.health import endpoint
 
 logger = logging.getLogger(__name__)
 
+
+class InternalError(NodeError):
+    """Ours, and not the node's."""
+
+
 # The agent's own limit < the SSH call's < the lease: whoever gives up later may be sure that the earlier one has.
 LEASE = timedelta(seconds=60)
 FIRST_RETRY = timedelta(seconds=1)
@@ -46,8 +51,20 @@ def carry_out(operation_id: uuid.UUID) -> None:
             fail(operation, error)
         else:
             postpone(operation, error)
+    except Exception:
+        logger.exception("%s %s: our own mistake", operation, operation.pk)
+        give_up_or_postpone(operation)
     else:
         succeed(operation)
+
+
+def give_up_or_postpone(operation: Operation) -> None:
+    """Whatever it was, the operation neither blocks its lease nor is tried for ever."""
+    error = InternalError("The control plane failed at it; its log says how.")
+    if operation.kind != Kind.DEPROVISION and out_of_time(operation):
+        fail(operation, error)
+    else:
+        postpone(operation, error)
 
 
 def take_lease(operation_id: uuid.UUID) -> Operation | None:
@@ -126,6 +143,8 @@ def postpone(operation: Operation, error: NodeError) -> None:
 
 def for_customer(error: NodeError) -> str:
     """What an operator reads may name hosts and paths; a customer is told only whose turn it is."""
+    if isinstance(error, InternalError):
+        return "Something went wrong on our side."
     if isinstance(error, AgentError):
         return "The node could not carry it out."
     return "The node could not be reached."

@@ -1,4 +1,5 @@
 from django.contrib import admin
+from django.forms import ModelForm
 from django.http import HttpRequest
 
 from nodes.models import Node, Region
@@ -26,7 +27,14 @@ class NodeAdmin(admin.ModelAdmin[Node]):
     ]
     list_filter = ["intent", "health", "region"]
     search_fields = ["name", "host"]
+    # What placement and the enrolment keep is changed by them alone.
     readonly_fields = [
+        "capacity_mb",
+        "slots",
+        "first_port",
+        "ssh_host",
+        "ssh_port",
+        "ssh_user",
         "health",
         "seen_at",
         "reported_at",
@@ -40,6 +48,10 @@ class NodeAdmin(admin.ModelAdmin[Node]):
         "host_key",
         "supervisor",
     ]
+
+    def save_model(self, request: HttpRequest, obj: Node, form: ModelForm[Node], change: bool) -> None:
+        """Only what was changed: the counters and the health in this copy are old by now."""
+        obj.save(update_fields=form.changed_data)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

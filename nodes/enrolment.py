@@ -21,7 +21,7 @@ from nodes.models import Node, Region
 from nodes.states import Intent, Supervisor
 from nodes.transport import Endpoint
 
-OLDEST_PYTHON = (3, 9)
+OLDEST_PYTHON = (3, 10)
 # Of the node's memory, where the operator does not say how much is for databases.
 SHARE_FOR_DATABASES = 0.8
 LEAST_CAPACITY_MB = 1
@@ -107,10 +107,15 @@ class Enrolment:
     def check_python(self) -> str:
         probe = "import os, sys; print(sys.executable, os.path.expanduser('~'), *sys.version_info[:2], sep='\\n')"
         found = self.run(f"python3 -S -E -I -c {shlex.quote(probe)}").decode().split("\n")
+        if len(found) < 4:
+            raise EnrolmentError(
+                "This key starts the agent and nothing else: it is our own. Sign in with the key of whoever set the "
+                "machine up: --bootstrap-key PATH."
+            )
         self.python, self.home = found[0], found[1]
         version = (int(found[2]), int(found[3]))
         if version < OLDEST_PYTHON:
-            raise EnrolmentError(f"The node has Python {version[0]}.{version[1]}; the agent needs 3.9 or newer.")
+            raise EnrolmentError(f"The node has Python {version[0]}.{version[1]}; the agent needs 3.10 or newer.")
         return f"{version[0]}.{version[1]} at {self.python}"
 
     def upload_agent(self) -> str:
@@ -146,6 +151,8 @@ class Enrolment:
             "supervisor": wanted.supervisor,
             "agent_digest": packing.pack().digest,
         }
+        if wanted.first_port is not None:
+            self.refuse_to_move_ports(wanted.first_port)
         names = ("capacity_mb", "first_port", "slots", "default_storage_mb")
         optional = {name: getattr(wanted, name) for name in names}
         fields |= {name: value for name, value in optional.items() if value is not None}
@@ -159,6 +166,11 @@ class Enrolment:
         except IntegrityError as error:
             raise EnrolmentError(f"The node cannot have this capacity, these slots or these ports: {error}") from None
         return "new" if created else "known before"
+
+    def refuse_to_move_ports(self, first_port: int) -> None:
+        """A slot's ports are counted from the first one: moved, they could meet those of databases that are there."""
+        if Node.objects.filter(name=self.wanted.name, slots_used__gt=0).exclude(first_port=first_port).exists():
+            raise EnrolmentError("The first port stays while the node has databases: leave --first-port out.")
 
     def first_probe(self) -> str:
         health.probe([self.node])

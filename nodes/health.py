@@ -46,8 +46,9 @@ def seen(node: Node, report: dict[str, Any], began: datetime) -> None:
     engines = report.get("engines")
     remember_since(node.report.get("instances", []), report.get("instances", []), began)
     now = timezone.now()
-    Node.objects.filter(pk=node.pk).exclude(health=Health.ONLINE).update(online_since=now)
-    Node.objects.filter(pk=node.pk).exclude(reported_at__gt=began).update(
+    news = Node.objects.filter(pk=node.pk).exclude(reported_at__gt=began)
+    news.exclude(health=Health.ONLINE).update(online_since=now)
+    news.update(
         health=Health.ONLINE,
         seen_at=now,
         reported_at=began,

@@ -91,6 +91,7 @@ def test_set_plan_makes_a_new_plan_when_every_limit_is_named():
         ["pro", "--max-databases=99999999999"],
         ["pro", "--max-databases="],
         ["pro", "--max-storage-mb=0"],
+        ["pro", "--max-storage-mb=2000000"],
         ["Extra Small", "--max-databases=1", "--max-storage-mb=2", "--max-requests-per-day=3"],
     ],
 )

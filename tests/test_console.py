@@ -3,10 +3,12 @@
 import pytest
 from django.contrib import admin
 from django.db import connection
+from django.test import RequestFactory
 from django.urls import reverse
 
 from accounts.models import User
 from instances import lifecycle
+from nodes.models import Node
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -86,3 +88,19 @@ def test_whoever_is_not_staff_stays_outside(client):
     User.objects.create_user("someone@example.com", "correct horse battery")
     client.login(username="someone@example.com", password="correct horse battery")
     assert client.get("/admin/").status_code == 302
+
+
+def test_saving_a_node_leaves_alone_what_happened_meanwhile(staff, customer):
+    node = customer.account.instances.get().node
+    page = reverse("admin:nodes_node_change", args=[node.pk])
+    form = staff.get(page).context["adminform"].form
+    data = {name: value for name in form.fields if (value := form[name].value()) is not None}
+    stale = Node.objects.get(pk=node.pk)
+    request = RequestFactory().post(page, {**data, "host": "other.example.com"})
+    request.user = User.objects.get()
+    changed = admin.site._registry[Node].get_form(request, stale, change=True)(request.POST, instance=stale)
+    assert changed.is_valid(), changed.errors
+    Node.objects.filter(pk=node.pk).update(slots_used=7, reserved_mb=70, health="stale")
+    admin.site._registry[Node].save_model(request, changed.save(commit=False), changed, change=True)
+    now = Node.objects.get(pk=node.pk)
+    assert (now.host, now.slots_used, now.reserved_mb, now.health) == ("other.example.com", 7, 70, "stale")

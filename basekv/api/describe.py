@@ -4,7 +4,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 
 from basekv.api import serializers as shapes
 from basekv.api.inputs import LARGEST_PAGE, PRINTABLE
-from basekv.api.schema import error, errors
+from basekv.api.schema import ERRORS, error, errors
 
 ID = OpenApiParameter("id", str, OpenApiParameter.PATH, required=True)
 
@@ -55,11 +55,23 @@ create_instance = extend_schema(
     request=shapes.CreateInstanceSerializer,
     responses={
         201: OpenApiResponse(shapes.CreatedSerializer, description="Instance request accepted"),
-        **errors(400, 413, 415, 429),
+        **errors(400, 413, 415),
+        429: error(
+            429,
+            "Quota exceeded",
+            {
+                **ERRORS[429][1],
+                "database_limit_reached": "The plan's limit of 2 databases is reached. Delete one, or choose a larger "
+                "plan.",
+            },
+        ),
         503: error(
             503,
             "No available nodes",
-            {"no_node_available": "No node can take the instance right now. Try another region, or again later."},
+            {
+                "no_node_available": "No node can take the instance right now. Try another region, or again later.",
+                **ERRORS[503][1],
+            },
         ),
     },
 )

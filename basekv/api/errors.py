@@ -4,10 +4,12 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from django.core.exceptions import SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -61,6 +63,7 @@ def internal(error: Exception) -> ApiError:
     return ApiError(500, "internal_error", message)
 
 
+MALFORMED = ApiError(400, "malformed_request", "The request is malformed: its headers, its path or its query.")
 NOTHING_HERE = ApiError(404, "not_found", "There is nothing at this path; /api/docs/ lists what there is.")
 
 # What is raised -> how it is answered. The domain's messages are for the customer already.
@@ -85,6 +88,7 @@ ANSWERS: dict[type[Exception], Callable[[Any], ApiError]] = {
         415, "unsupported_media_type", "Send the body as JSON, with Content-Type: application/json."
     ),
     Http404: lambda _: NOTHING_HERE,
+    SuspiciousOperation: lambda _: MALFORMED,
     OperationalError: unreachable,
     InterfaceError: unreachable,
 }
@@ -108,6 +112,7 @@ def fields_of(detail: Any) -> dict[str, list[str]]:
 # --- What fails outside of the API's views: before a path is found, in a middleware, in the console -------------------
 
 
+@csrf_exempt
 def unknown_path(_: HttpRequest) -> JsonResponse:
     return plain(NOTHING_HERE)
 
@@ -115,7 +120,7 @@ def unknown_path(_: HttpRequest) -> JsonResponse:
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     if not request.path.startswith("/api/"):
         return defaults.bad_request(request, exception)
-    return plain(ApiError(400, "malformed_request", "The request is malformed: its headers or its path."))
+    return plain(MALFORMED)
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:

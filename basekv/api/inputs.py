@@ -5,7 +5,7 @@ import binascii
 import re
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from rest_framework.request import Request
@@ -71,8 +71,8 @@ def read_cursor(text: str) -> tuple[datetime, uuid.UUID]:
         moment = datetime.fromisoformat(created_at)
         if moment.tzinfo is None:
             raise ValueError
-        return moment, uuid.UUID(pk)
-    except (ValueError, binascii.Error):
+        return moment.astimezone(UTC), uuid.UUID(pk)
+    except (ValueError, OverflowError, binascii.Error):
         raise InvalidInput({"cursor": ["Give the next_cursor of the page before, unchanged."]}) from None
 
 

@@ -114,11 +114,6 @@ class InstanceListSerializer(serializers.Serializer[Any]):
     )
 
 
-class InstanceDetailSerializer(serializers.Serializer[Any]):
-    instance = InstanceSerializer()
-    usage = UsageSerializer(required=False)
-
-
 class CreatedSerializer(serializers.Serializer[Any]):
     id = serializers.CharField()
     name = serializers.CharField()

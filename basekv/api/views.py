@@ -9,11 +9,12 @@ from rest_framework.viewsets import ViewSet
 from accounts.scopes import Scope
 from basekv.api import answers, describe, inputs, wire
 from basekv.api.admission import BearerAuthentication, DailyQuota, MayCall, Rule, announce, rule_of
-from billing.admission import Caller
+from billing.admission import Caller, Outcome
 from instances import idempotency, lifecycle
 from instances.lifecycle import Mode
 from instances.models import Instance
 
+COUNTED = {Outcome.ADMITTED, Outcome.QUOTA}
 READ, WRITE = Scope.INSTANCES_READ, Scope.INSTANCES_WRITE
 
 
@@ -40,8 +41,10 @@ class ApiView(ViewSet):
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
-        if request.auth is not None and rule_of(self).counted:
-            announce(response, self.caller)
+        # Not request.auth: after a failure that would authenticate again.
+        caller: Caller | None = getattr(request, "_auth", None)
+        if caller is not None and caller.outcome in COUNTED and rule_of(self).counted:
+            announce(response, caller)
         response["Cache-Control"] = "no-store"
         return super().finalize_response(request, response, *args, **kwargs)
 

@@ -50,4 +50,7 @@ def dumps(data: Any) -> bytes:
 
 def canonical(data: Any) -> bytes:
     """The same bytes for the same JSON, whatever its spacing and the order of its keys."""
-    return orjson.dumps(data, option=orjson.OPT_SORT_KEYS)
+    try:
+        return orjson.dumps(data, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # it reads more levels than it writes
+        raise ParseError("The body is nested too deeply.") from None

@@ -1,8 +1,12 @@
 """Whatever is sent, the answer is JSON with a sentence and a code."""
 
+import base64
 import re
+import uuid
 
 import pytest
+from django.db import OperationalError
+from django.test import Client
 
 from tests import factories
 
@@ -139,8 +143,6 @@ def test_an_exception_of_our_own_is_a_500_with_the_request_id_and_nothing_else(c
 
 
 def test_a_database_that_cannot_be_reached_is_a_503(client, monkeypatch):
-    from django.db import OperationalError
-
     def gone(account_id):
         raise OperationalError("connection to server at 10.0.0.5 failed: secret-host")
 
@@ -212,3 +214,45 @@ def test_an_id_that_is_no_uuid_is_a_400(client, id):
 
 def test_answers_are_not_to_be_stored_by_caches(client):
     assert client.get("/api/v1/whoami")["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "BREW"])
+@pytest.mark.parametrize("path", ["/api/v1/nope", "/api/v1/instances/", "/api/v2/instances"])
+def test_a_browsers_protection_does_not_stand_before_an_unknown_path(method, path):
+    client = Client(enforce_csrf_checks=True)
+    refused(client.generic(method, path, b"{}", content_type="application/json"), 404, "not_found")
+
+
+def test_depth_that_can_be_read_and_not_written_again_is_a_400(client):
+    body = b'{"name": "ab", "x": ' + b"[" * 300 + b"]" * 300 + b"}"
+    answer = client.post(CREATE, body, content_type="application/json", headers={"Idempotency-Key": "deep"})
+    refused(answer, 400, "malformed_body")
+
+
+@pytest.mark.parametrize(
+    "moment", ["2024-01-01T00:00:00+20:00", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"]
+)
+def test_a_forged_cursor_is_no_500(client, moment):
+    cursor = base64.urlsafe_b64encode(f"{moment} {uuid.uuid4()}".encode()).decode()
+    assert client.get(f"{CREATE}?cursor={cursor}").status_code in (200, 400)
+
+
+def test_more_parameters_than_anybody_needs_are_a_400(client):
+    refused(client.get("/api/v1/instances?" + "a=1&" * 1100), 400, "malformed_request")
+
+
+def test_a_parameter_named_format_means_nothing(client):
+    assert client.get("/api/v1/whoami?format=xml").status_code == 200
+
+
+def test_a_database_that_fails_during_admission_is_a_503(client, monkeypatch):
+    def gone(*args, **kwargs):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr("basekv.api.admission.admit", gone)
+    refused(client.get("/api/v1/whoami"), 503, "temporarily_unavailable")
+
+
+def test_a_refusal_that_was_not_counted_announces_no_quota():
+    customer = factories.customer(requests=5, scopes=[])
+    assert "RateLimit" not in customer.client.get(CREATE)

@@ -92,3 +92,16 @@ def test_a_capacity_below_what_is_given_away_is_refused_and_changes_nothing(mach
     with pytest.raises(CommandError, match="capacity"):
         machine.enroll(**{"capacity-mb": 400})
     assert node().capacity_mb == 10_000
+
+
+def test_our_own_key_cannot_enrol(machine: Machine, settings):
+    machine.enroll()
+    with pytest.raises(CommandError, match="--bootstrap-key"):
+        machine.enroll(let_in=False, **{"bootstrap-key": settings.BASEKV_SSH_KEY})
+
+
+def test_the_first_port_stays_while_there_are_databases(machine: Machine):
+    machine.enroll()
+    Node.objects.update(slots_used=1)
+    with pytest.raises(CommandError, match="first port stays"):
+        machine.enroll(**{"first-port": machine.first_port + 3})

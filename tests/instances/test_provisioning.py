@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 import redis
+from cryptography.fernet import Fernet
 from django.core.management import CommandError
 from django.utils import timezone
 from redis.backoff import NoBackoff
@@ -280,3 +281,16 @@ def test_no_secret_is_in_what_we_keep(database):
     instance = Instance.objects.get()
     kept = [str(value) for value in (*vars(instance).values(), *vars(database.operation).values(), node().report)]
     assert not any(password in text for text in kept)
+
+
+def test_a_mistake_of_our_own_is_tried_again_and_ends_with_the_deadline(machine, settings):
+    machine.enroll()
+    database = Database()
+    settings.BASEKV_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]  # not the one of the password
+    database.carry_out()
+    operation = database.operation
+    assert (database.status, operation.state, operation.lease) == ("pending", "queued", None)
+    assert operation.customer_error == "Something went wrong on our side."
+    Operation.objects.update(due_at=timezone.now(), deadline=timezone.now())
+    database.carry_out()
+    assert (database.status, database.operation.state) == ("failed", "failed")

@@ -7,6 +7,7 @@ from billing import plans
 from billing.errors import BillingError
 from billing.plans import LIMITS
 
+LARGEST_STORAGE_MB = 2**20  # the agent takes no more
 LARGEST = 2_147_483_647  # PostgreSQL's integer
 
 
@@ -28,8 +29,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         changes = {name: options[name] for name in LIMITS if name in options}
-        if changes.get("max_storage_mb") == 0:
-            raise CommandError("--max-storage-mb takes at least 1.")
+        storage_mb = changes.get("max_storage_mb")
+        if storage_mb is not None and not 1 <= storage_mb <= LARGEST_STORAGE_MB:
+            raise CommandError(f"--max-storage-mb takes 1 to {LARGEST_STORAGE_MB}, or 'unlimited'.")
         try:
             plan = plans.set_limits(options["slug"], changes)
         except BillingError as error:
