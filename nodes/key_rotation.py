@@ -45,8 +45,8 @@ def create(path: Path, data: bytes, *, mode: int) -> None:
     """Whole or not at all. Raises FileExistsError rather than to replace a key."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
     fresh.touch(mode=mode)
-    fresh.write_bytes(data)
     try:
+        fresh.write_bytes(data)
         path.hardlink_to(fresh)
     finally:
         fresh.unlink()
