@@ -43,10 +43,13 @@ CANDIDATE = """
      ORDER BY c.load LIMIT 1
 """
 
+# Materialized: as a subquery in FROM the choice may be made anew for each row that it is joined with, and the second
+# time it passes over the node that this very statement has changed: both would be charged.
 RESERVE = """
+      WITH pick AS MATERIALIZED ({candidate} FOR UPDATE {wait})
     UPDATE nodes_node n
        SET reserved_mb = n.reserved_mb + pick.needed_mb, slots_used = n.slots_used + 1
-      FROM ({candidate} FOR UPDATE {wait}) pick
+      FROM pick
      WHERE n.id = pick.id
  RETURNING n.id, pick.storage_mb, pick.needed_mb
 """

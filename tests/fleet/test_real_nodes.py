@@ -217,7 +217,7 @@ def listening(machine: Machine) -> set[int]:
 
 
 def units(machine: Machine) -> set[str]:
-    listed = machine.root("systemctl list-units --all --plain --no-legend 'basekv-*@*'").splitlines()
+    listed = machine.root("systemctl list-units --state=active --plain --no-legend 'basekv-*@*'").splitlines()
     return {line.split()[0] for line in listed}
 
 
