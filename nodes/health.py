@@ -16,7 +16,6 @@ from nodes.transport import Endpoint
 logger = logging.getLogger(__name__)
 
 PROBE_TIMEOUT = 8.0  # seconds
-PROBED_AT_ONCE = 200
 # Measured from the last good probe. With a probe every 10 s, one lost probe changes nothing.
 STALE_AFTER = timedelta(seconds=25)
 OFFLINE_AFTER = timedelta(seconds=90)
@@ -34,7 +33,6 @@ def probe(nodes: Sequence[Node]) -> None:
     answers = transport.call_many(
         [(endpoint(node), {"verb": "probe"}) for node in nodes],
         timeout=PROBE_TIMEOUT,
-        concurrency=PROBED_AT_ONCE,
     )
     for node, answer in zip(nodes, answers, strict=True):
         if isinstance(answer, NodeError):
