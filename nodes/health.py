@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from nodes import transport
+from nodes import history, transport
 from nodes.errors import HostKeyMismatch, NodeError
 from nodes.models import Node
 from nodes.states import Health
@@ -39,6 +39,7 @@ def probe(nodes: Sequence[Node]) -> None:
             missed(node, answer)
         else:
             seen(node, answer, began)
+    history.record(list(zip(nodes, answers, strict=True)))
 
 
 def seen(node: Node, report: dict[str, Any], began: datetime) -> None:

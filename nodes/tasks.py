@@ -1,6 +1,6 @@
 from celery import shared_task
 
-from nodes import health, upgrades
+from nodes import health, history, upgrades
 from nodes.models import Node
 
 
@@ -12,3 +12,8 @@ def probe() -> None:
 @shared_task(name="nodes.upgrade_agents")
 def upgrade_agents() -> None:
     upgrades.roll_out()
+
+
+@shared_task(name="nodes.forget_history")
+def forget_history() -> None:
+    history.forget()
