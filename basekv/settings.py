@@ -1,6 +1,7 @@
 """One settings file for every environment. What differs comes from the environment; what is missing fails loudly."""
 
 import os
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ BASEKV_SSH_KEY = os.environ.get("BASEKV_SSH_KEY", "")
 DEBUG = flag("BASEKV_DEBUG")
 ALLOWED_HOSTS = words("BASEKV_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = words("BASEKV_TRUSTED_ORIGINS", "")
+# Networks of the proxies whose X-Forwarded-For is believed.
+BASEKV_TRUSTED_PROXIES = [ip_network(word) for word in words("BASEKV_TRUSTED_PROXIES", "")]
 
 INSTALLED_APPS = [
     "django.contrib.admin",
