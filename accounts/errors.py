@@ -19,3 +19,11 @@ class NameTaken(AccountError):
 
 class UnknownScope(AccountError):
     pass
+
+
+class NoSuchPerson(AccountError):
+    pass
+
+
+class BadEmail(AccountError):
+    pass

@@ -1,23 +1,43 @@
-"""Django's settings come from the environment, so it is set here, and Django with it."""
+"""Django's settings come from the environment, so it is set here, and Django with it.
+
+The suite runs in several processes (pytest-xdist). The one that hands out the tests has the services, and the others
+inherit its environment; pytest-django gives each a database of its own.
+"""
 
 import os
+from pathlib import Path
 
 import django
 import pytest
 
 from tests.services import Services
 
-services = Services()
-os.environ.update(services.environment)
+TESTS = Path(__file__).parent
+# What is expensive to set up is set up once: each of these folders runs in one process.
+TOGETHER = ("fleet", "devstack")
+
+services = None if "PYTEST_XDIST_WORKER" in os.environ else Services()
+if services:
+    os.environ.update(services.environment)
 django.setup()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    services.start()
+    if services:
+        services.start()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    services.stop()
+    if services:
+        services.stop()
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(folder))
 
 
 @pytest.fixture(scope="session")
