@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 
 from accounts.actors import Actor
 from accounts.models import Account, AuditEntry
@@ -36,7 +36,7 @@ def record(
         request_id=actor.request_id,
         action=action,
         subject_type=subject._meta.label_lower,
-        subject_id=str(subject.pk),
+        subject_id="" if subject.pk is None else str(subject.pk),
         subject_label=shortened(str(subject)),
         account_id=account.pk if isinstance(account, Account) else account,
         changes=differences(before or {}, after or {}),
@@ -56,7 +56,7 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, list | tuple | set | frozenset | QuerySet):
         return [plain(item) for item in value]
     return str(value)
 

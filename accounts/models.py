@@ -1,4 +1,5 @@
 import uuid
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -34,6 +35,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField("may sign in to the console", default=False)
     is_active = models.BooleanField(default=True)
     date_joined = models.DateTimeField(default=timezone.now)
+    # Part of what a session is checked against: one more, and all of the person's sessions have ended.
+    session_generation = models.PositiveIntegerField(default=0, db_default=0, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -41,6 +44,44 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.email
+
+    def get_session_auth_hash(self) -> str:
+        return f"{super().get_session_auth_hash()}:{self.session_generation}"
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        return (f"{hash}:{self.session_generation}" for hash in super().get_session_auth_fallback_hash())
+
+
+class SecondFactor(models.Model):
+    """A person's authenticator app: what it and we know. In force once its first code was right."""
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="second_factor")
+    secret_encrypted = models.TextField(editable=False)
+    confirmed_at = models.DateTimeField(null=True)
+    # The time step of the last code that was taken: neither it nor an earlier one is taken again.
+    last_step = models.BigIntegerField(default=0)
+    failures = models.PositiveIntegerField("wrong codes in a row", default=0)
+    failed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions: ClassVar[list[str]] = []
+
+    def __str__(self) -> str:
+        return f"second factor of {self.user_id}"
+
+
+class RecoveryCode(models.Model):
+    """Instead of one code of the authenticator, once. It has 80 random bits, so a plain SHA-256 is a safe digest."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="recovery_codes")
+    digest = models.BinaryField(max_length=32)
+
+    class Meta:
+        default_permissions: ClassVar[list[str]] = []
+        constraints = [models.UniqueConstraint(fields=["user", "digest"], name="accounts_recoverycode_once")]
+
+    def __str__(self) -> str:
+        return f"recovery code of {self.user_id}"
 
 
 class Account(models.Model):

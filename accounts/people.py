@@ -6,6 +6,7 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
+from django.db.models import F
 
 from accounts import audit
 from accounts.actors import Actor
@@ -39,3 +40,9 @@ def create(email: str, role: Role, *, by: Actor) -> tuple[User, str]:
     except IntegrityError:
         raise NameTaken(f"Somebody signs in as {email} already.") from None
     return person, password
+
+
+def end_sessions(person: User) -> None:
+    """Everywhere, from the next request on."""
+    User.objects.filter(pk=person.pk).update(session_generation=F("session_generation") + 1)
+    person.refresh_from_db(fields=["session_generation"])

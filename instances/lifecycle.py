@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from accounts import audit
+from accounts import audit, encryption
 from accounts.actors import SYSTEM, Actor
 from accounts.models import Account
 from instances import placement, secrets
@@ -78,7 +78,7 @@ def create(
         redis_port=reserved.redis_port,
         memcached_port=reserved.memcached_port,
         http_port=reserved.http_port,
-        password_encrypted=secrets.encrypt(secrets.new_password()),
+        password_encrypted=encryption.encrypt(secrets.new_password()),
     )
     wanted = {"name": name, "protocol": protocol, "storage_mb": reserved.storage_mb, "node": reserved.node.name}
     record(instance, "instance.create", by, after=wanted)
@@ -113,7 +113,7 @@ def rotate(instance: Instance, *, by: Actor) -> str:
         verb="a rotation",
         sources=ROTATES_FROM,
         previous_password_encrypted=F("password_encrypted"),
-        password_encrypted=secrets.encrypt(password),
+        password_encrypted=encryption.encrypt(password),
     )
     record(instance, "instance.rotate", by, after={"password": audit.CHANGED})
     ask(instance, Kind.ROTATE, by, "A new password was asked for.")
@@ -159,7 +159,7 @@ def password(instance: Instance) -> str:
     """Raises NoPassword."""
     if not instance.password_encrypted:
         raise NoPassword
-    return secrets.decrypt(instance.password_encrypted)
+    return encryption.decrypt(instance.password_encrypted)
 
 
 def transition(

@@ -5,6 +5,7 @@ from io import StringIO
 from ipaddress import ip_network
 
 import pytest
+from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 
@@ -193,3 +194,44 @@ class TestAddress:
     def test_a_proxy_of_ours_is_believed_for_its_own_hop(self, rf, settings, peer, forwarded, client):
         settings.BASEKV_TRUSTED_PROXIES = [ip_network("10.0.0.0/8")]
         assert self.address(rf, peer, forwarded) == client
+
+
+class TestConsole:
+    @pytest.fixture
+    def boss(self, client, django_user_model):
+        client.force_login(django_user_model.objects.create_superuser("boss@example.com", "x"))
+        return client
+
+    def test_what_a_form_changes_is_written_down_with_what_it_was(self, boss):
+        plan = plans.set_limits("s", dict.fromkeys(plans.LIMITS, 1), by=SYSTEM)
+        form = {"slug": "s", "name": "S", "max_databases": 7, "max_storage_mb": 1, "max_requests_per_day": 1}
+        answer = boss.post(f"/admin/billing/plan/{plan.pk}/change/", {**form, "price_cents": 0})
+        assert answer.status_code == 302, answer.context["adminform"].form.errors
+        entry = AuditEntry.objects.get(action="plan.change")
+        assert (entry.actor_kind, entry.actor_label) == ("user", "boss@example.com")
+        assert entry.changes == {"max_databases": [1, 7]}
+
+    def test_somebody_added_and_deleted_is_written_down_without_their_password(self, boss, django_user_model):
+        password = "a long enough one 9"
+        boss.post("/admin/accounts/user/add/", {"email": "n@example.com", "password1": password, "password2": password})
+        new = django_user_model.objects.get(email="n@example.com")
+        page = f"/admin/accounts/user/{new.pk}"
+        boss.post(f"{page}/password/", {"password1": password + "1", "password2": password + "1"})
+        boss.post(f"{page}/delete/", {"post": "yes"})
+        assert actions() == ["user.add", "user.change_password", "user.delete"]
+        assert password not in str(list(AuditEntry.objects.values()))
+
+    @pytest.mark.parametrize("role, sees", [("auditor", 200), ("operator", 200), ("support", 403), ("billing", 403)])
+    def test_the_trail_is_seen_by_those_who_may_and_changed_by_nobody(self, client, django_user_model, role, sees):
+        entry = AuditEntry.objects.create(actor_kind="system", actor_label="BaseKV", action="node.drain")
+        person = django_user_model.objects.create_user("p@example.com", "x", is_staff=True)
+        person.groups.set([Group.objects.get(name=role)])
+        client.force_login(person)
+        trail = "/admin/accounts/auditentry/"
+        assert client.get(f"{trail}?q=node.drain").status_code == sees
+        assert client.get(f"{trail}{entry.pk}/change/").status_code == sees
+        for page in ("add/", f"{entry.pk}/delete/"):
+            assert client.post(trail + page, {"post": "yes"}).status_code == 403
+        assert client.get("/admin/accounts/user/").status_code == 403, "people are for superusers"
+        assert client.post(f"/admin/accounts/user/{person.pk}/change/", {"is_superuser": "on"}).status_code == 403
+        assert client.get("/admin/auth/group/").status_code == 404
