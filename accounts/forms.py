@@ -13,8 +13,8 @@ from accounts.errors import SignInRefused
 
 def look() -> dict[str, Any]:
     """The attributes of the text fields on the theme's own sign-in page."""
-    form = admin.site.login_form or AdminAuthenticationForm
-    return {"class": form.base_fields["username"].widget.attrs.get("class", "")}
+    form = (admin.site.login_form or AdminAuthenticationForm)()
+    return {"class": form.fields["username"].widget.attrs.get("class", "")}
 
 
 class SignInForm(AdminAuthenticationForm):

@@ -56,9 +56,10 @@ TABLE: dict[str, tuple[str, frozenset[Role]]] = {
     "nodes.change_region": ("rename a region", FLEET),
     "accounts.add_account": ("open an account", CUSTOMERS),
     "accounts.suspend_account": ("suspend and resume an account", CUSTOMERS),
-    "accounts.add_serviceaccount": ("add a service account", DATABASES),
+    # A token with every scope reveals passwords: who may not see them issues none.
+    "accounts.issue_token": ("issue a token, and with it see passwords", FLEET),
+    "accounts.add_serviceaccount": ("add a service account", FLEET),
     "accounts.disable_serviceaccount": ("disable and enable a service account", DATABASES),
-    "accounts.issue_token": ("issue a token", DATABASES),
     "accounts.revoke_token": ("revoke a token", DATABASES),
     "billing.change_subscription": ("change an account's plan, or end its subscription", MONEY),
     "billing.add_plan": ("add a plan", MONEY),

@@ -16,7 +16,7 @@ from accounts.sessions import SECOND_FACTOR, SEEN_AT, SIGNED_IN_AT
 WAITING = "waits_for_code"
 DESTINATION = "goes_to"
 PATIENCE = 300  # seconds
-REFUSED = "This email and password do not open the console. Both are case-sensitive, the email is not."
+REFUSED = "This email and password do not open the console. Mind upper and lower case in the password."
 
 
 def with_password(request: HttpRequest, email: str, password: str) -> User:
