@@ -5,16 +5,13 @@ inherit its environment; pytest-django gives each a database of its own.
 """
 
 import os
-from pathlib import Path
+from typing import Any
 
 import django
 import pytest
 
+from tests.scheduling import Scheduling
 from tests.services import Services
-
-TESTS = Path(__file__).parent
-# What is expensive to set up is set up once: each of these folders runs in one process.
-TOGETHER = ("fleet", "devstack")
 
 services = None if "PYTEST_XDIST_WORKER" in os.environ else Services()
 if services:
@@ -32,12 +29,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         services.stop()
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        folder = item.path.relative_to(TESTS).parts[0]
-        if folder in TOGETHER:
-            item.add_marker(pytest.mark.xdist_group(folder))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
