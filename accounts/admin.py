@@ -93,7 +93,7 @@ class AuditEntryAdmin(admin.ModelAdmin[AuditEntry]):
 
     list_display = ["at", "actor_label", "action", "subject_label", "address"]
     list_filter = ["actor_kind", "at"]
-    search_fields = ["=actor_label", "=subject_id", "=action"]
+    search_fields = ["actor_label__exact", "subject_id__exact", "action__exact"]
     search_help_text = "An email or a token's prefix; an action, such as node.drain; the id of what it was done to."
     show_full_result_count = False
 

@@ -8,6 +8,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 
 from accounts import actors, audit
+from accounts.models import Account
 
 
 class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -16,7 +17,7 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def save_related(self, request: HttpRequest, form: ModelForm[Any], formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         if form.changed_data or not change:
-            self.record(request, form.instance, "change" if change else "add", *changes(form))
+            self.record(request, form.instance, "change" if change else "create", *changes(form))
 
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
         self.record(request, obj, "delete")
@@ -35,8 +36,8 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         before: dict[str, Any] | None = None,
         after: dict[str, Any] | None = None,
     ) -> None:
-        action = f"{obj._meta.model_name}.{verb}"
-        account = getattr(obj, "account_id", None)
+        action = f"{obj._meta.verbose_name_raw.replace(' ', '_')}.{verb}"
+        account = obj if isinstance(obj, Account) else getattr(obj, "account_id", None)
         audit.record(
             actor=actors.user(request), action=action, subject=obj, account=account, before=before, after=after
         )

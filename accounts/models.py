@@ -45,6 +45,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         return self.email
 
+    @classmethod
+    def normalize_username(cls, username: str) -> str:
+        """Django's forms ask it: an email is kept as it is looked for, whoever typed it."""
+        return super().normalize_username(username).lower()
+
     def get_session_auth_hash(self) -> str:
         return f"{super().get_session_auth_hash()}:{self.session_generation}"
 
@@ -168,7 +173,7 @@ class AuditEntry(models.Model):
         verbose_name_plural = "audit entries"
         default_permissions = ["view"]
         indexes = [
-            models.Index(fields=["subject_type", "subject_id", "-id"], name="accounts_audit_subject"),
+            models.Index(fields=["subject_id", "subject_type", "-id"], name="accounts_audit_subject"),
             models.Index(
                 fields=["account_id", "-id"], condition=Q(account_id__isnull=False), name="accounts_audit_account"
             ),

@@ -28,7 +28,6 @@ from accounts.models import SecondFactor, User
 PIXELS = 5  # of a QR code's module
 
 
-@method_decorator([sensitive_post_parameters("password"), csrf_protect, never_cache], name="dispatch")
 class SignIn(LoginView):
     template_name = "admin/login.html"
     authentication_form = SignInForm

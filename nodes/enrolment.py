@@ -197,7 +197,9 @@ class Enrolment:
     def activate(self) -> str:
         """A new node is given databases from now on; a known one stays what its operator made of it."""
         never_active = Node.objects.filter(pk=self.node.pk, activated_at=None)
-        never_active.update(intent=Intent.ACTIVE, activated_at=timezone.now())
+        with transaction.atomic():
+            if never_active.update(intent=Intent.ACTIVE, activated_at=timezone.now()):
+                audit.record(actor=self.by, action="node.activate", subject=self.node, after={"intent": Intent.ACTIVE})
         self.node.refresh_from_db()
         return self.node.intent
 

@@ -79,7 +79,7 @@ class Migration(migrations.Migration):
                 "ordering": ["-id"],
                 "default_permissions": ["view"],
                 "indexes": [
-                    models.Index(fields=["subject_type", "subject_id", "-id"], name="accounts_audit_subject"),
+                    models.Index(fields=["subject_id", "subject_type", "-id"], name="accounts_audit_subject"),
                     models.Index(
                         condition=models.Q(("account_id__isnull", False)),
                         fields=["account_id", "-id"],

@@ -1,5 +1,8 @@
 """The console's door: who is kept out, for how long, and what a session is worth."""
 
+import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -131,16 +134,16 @@ class TestSession:
         return client.get(CONSOLE).status_code == 200
 
     def test_signing_in_again_makes_a_new_one(self, inside):
-        before = inside.cookies["session"].value
+        before = inside.cookies["sessionid"].value
         sign_in(inside)
-        assert inside.cookies["session"].value != before
+        assert inside.cookies["sessionid"].value != before
         assert not Session.objects.filter(pk=before).exists()
 
     def test_a_cookie_planted_before_is_worth_nothing_after(self, client, person):
         client.get(LOGIN)
-        client.cookies["session"] = "planted0planted0planted0planted0"
+        client.cookies["sessionid"] = "planted0planted0planted0planted0"
         sign_in(client)
-        assert client.cookies["session"].value != "planted0planted0planted0planted0"
+        assert client.cookies["sessionid"].value != "planted0planted0planted0planted0"
 
     @pytest.mark.parametrize("limit", [sessions.LONGEST_IDLE, sessions.LONGEST])
     def test_it_ends_by_itself(self, inside, monkeypatch, limit):
@@ -189,7 +192,19 @@ class TestSession:
     def test_cookies_are_not_for_scripts_nor_for_other_sites(self, client, person):
         client.get(LOGIN)
         answer = sign_in(client)
-        for name, same_site in (("session", "Lax"), ("csrf", "Strict")):
+        for name, same_site in (("sessionid", "Lax"), ("csrftoken", "Strict")):
             cookie = answer.cookies[name]
             assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, same_site, "/")
             assert not cookie["domain"]
+
+    def test_under_https_they_belong_to_this_host_alone(self):
+        names = [f"{kind}_COOKIE_{what}" for what in ("NAME", "SECURE") for kind in ("SESSION", "CSRF")]
+        program = f"from django.conf import settings; print(*(getattr(settings, name) for name in {names}))"
+        shown = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "BASEKV_HTTPS": "1"},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        assert shown.split() == ["__Host-session", "__Host-csrf", "True", "True"]

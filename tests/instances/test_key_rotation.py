@@ -8,6 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from accounts.actors import SYSTEM
+from accounts.models import AuditEntry
 from devstack import keys
 from nodes import key_rotation, transport
 from nodes.errors import AgentError, LoginRefused, NodeError, Unreachable
@@ -71,6 +72,9 @@ def test_both_keys_are_taken_and_then_only_the_new_one(machine: Machine, old: st
     assert not lets_in(old)
     assert lets_in(new)
     assert machine.authorized_keys.read_text() == before.replace(transport.public_key(old), transport.public_key(new))
+    for action in ("node.take_ssh_key", "node.retire_ssh_keys"):
+        entry = AuditEntry.objects.get(action=action)
+        assert (entry.actor_kind, entry.changes["public_key"][1]) == ("command", transport.public_key(new))
 
 
 def test_each_half_can_be_run_again_and_changes_nothing(old: str, new: str, settings, machine: Machine):
