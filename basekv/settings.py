@@ -141,6 +141,8 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     # An option `expires` as long as the period: beats that nobody took do not pile up in the queue.
     "probe the nodes": {"task": "nodes.probe", "schedule": 10, "options": {"expires": 10}},
+    "upgrade the nodes' agents": {"task": "nodes.upgrade_agents", "schedule": 10, "options": {"expires": 10}},
+    "forget how nodes were": {"task": "nodes.forget_history", "schedule": 3600, "options": {"expires": 3600}},
     "pick up what is due": {"task": "instances.sweep", "schedule": 2, "options": {"expires": 2}},
     "compare with the nodes": {"task": "instances.reconcile", "schedule": 5, "options": {"expires": 5}},
     "deal with orphans": {"task": "instances.deal_with_orphans", "schedule": 10, "options": {"expires": 10}},

@@ -153,6 +153,9 @@ class Enrolment:
             "host_key": endpoint.host_key,
             "supervisor": wanted.supervisor,
             "agent_digest": packing.pack().digest,
+            "installed_digest": packing.pack().digest,
+            "upgrade_due_at": None,
+            "upgrade_error": "",
         }
         if wanted.first_port is not None:
             self.refuse_to_move_ports(wanted.first_port)

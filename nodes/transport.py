@@ -33,7 +33,7 @@ KEEPALIVE_COUNT = 3
 CHANNELS = 4
 CHANNEL_ATTEMPTS = 5
 CHANNEL_PAUSE = 0.05
-PROBES_AT_ONCE = 64
+CALLS_AT_ONCE = 200
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 # What is asked for; the node's authorized_keys decides what is run.
 FORCED_COMMAND = "agent"
@@ -69,13 +69,12 @@ def call_many(
     requests: Sequence[tuple[Endpoint, Mapping[str, object]]],
     *,
     timeout: float = CALL_TIMEOUT,
-    concurrency: int = PROBES_AT_ONCE,
 ) -> list[dict[str, Any] | TransportError | AgentError]:
     """`call` for many at once, in their order; errors are returned. `timeout` is each call's own.
 
     Over connections of its own: a probe must not queue behind slow work on the same node.
     """
-    return _loop().run(_call_many(requests, timeout, concurrency))
+    return _loop().run(_call_many(requests, timeout))
 
 
 def call_with_key(
@@ -310,9 +309,9 @@ def _answer(endpoint: Endpoint, completed: Completed) -> dict[str, Any]:
 
 
 async def _call_many(
-    requests: Sequence[tuple[Endpoint, Mapping[str, object]]], timeout: float, concurrency: int
+    requests: Sequence[tuple[Endpoint, Mapping[str, object]]], timeout: float
 ) -> list[dict[str, Any] | TransportError | AgentError]:
-    at_once = asyncio.Semaphore(concurrency)
+    at_once = asyncio.Semaphore(CALLS_AT_ONCE)
 
     async def one(endpoint: Endpoint, request: Mapping[str, object]) -> dict[str, Any] | TransportError | AgentError:
         async with at_once:

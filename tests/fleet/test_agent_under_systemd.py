@@ -27,6 +27,7 @@ SAME_TESTS = (
     plain.test_a_late_remove_does_not_touch_a_newer_generation,
     plain.test_tombstones_are_forgotten_after_a_week,
     plain.test_a_damaged_record_is_broken_in_a_probe_and_repaired_by_apply,
+    plain.test_a_configuration_that_somebody_changed_is_reported_and_mended_by_the_same_apply,
     plain.test_logs_are_the_last_lines_of_the_engine,
     plain.test_a_long_log_is_cut,
     plain.test_another_database_on_the_port_is_never_taken_for_ours,
@@ -143,6 +144,16 @@ def test_quarantine_stops_and_keeps_also_over_a_reboot(running: RealDatabase) ->
     assert (running.probed() or {})["state"] == "quarantined"
     assert running.apply()["changed"] is True
     assert running.client().get("a") == "1"
+
+
+def test_a_start_script_that_somebody_changed_is_reported_and_mended(running: RealDatabase) -> None:
+    script = running.directory / "redis" / "start"
+    right = script.read_text()
+    script.write_text(right.replace("ulimit -d", "ulimit -v"))
+    assert (running.probed() or {})["changed"] == ["redis"]
+    assert running.apply()["changed"] is True
+    assert script.read_text() == right
+    assert (running.probed() or {})["changed"] == []
 
 
 def test_a_frozen_engine_is_broken_and_restarted_by_apply(running: RealDatabase) -> None:

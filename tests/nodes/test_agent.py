@@ -159,6 +159,19 @@ def test_probe_sees_a_dead_engine(running: Database) -> None:
     assert (running.probed() or {})["state"] == "stopped"
 
 
+def test_a_configuration_that_somebody_changed_is_reported_and_mended_by_the_same_apply(running: Database) -> None:
+    running.client().set("a", 1)
+    assert (running.probed() or {})["changed"] == []
+    config = running.directory / "redis" / "engine.conf"
+    right = config.read_text()
+    config.write_text(right.replace("noeviction", "allkeys-lru"))
+    assert (running.probed() or {})["changed"] == ["redis"]
+    assert running.apply()["changed"] is True
+    assert config.read_text() == right
+    assert (running.probed() or {})["changed"] == []
+    assert running.client().get("a") == "1"
+
+
 def test_a_frozen_engine_is_broken_and_spoils_no_answer(running: Database) -> None:
     other = Database(running.node)
     other.apply()
