@@ -14,6 +14,8 @@ from datetime import timedelta
 from django.db.models import Case, F, Q, QuerySet, When
 from django.utils import timezone
 
+from accounts import audit
+from accounts.actors import SYSTEM, Actor
 from nodes import health, packing, transport
 from nodes.errors import NodeError, UpgradeError
 from nodes.health import endpoint
@@ -45,7 +47,7 @@ def reachable() -> QuerySet[Node]:
 def roll_out() -> list[Outcome]:
     """Upgrades whatever is due: the canary, or some of the others once this release has proven itself."""
     candidates = reachable()[:AT_ONCE] if is_proven() else canary()
-    return upgrade([node for node in candidates if claim(node)])
+    return upgrade([node for node in candidates if claim(node)], by=SYSTEM)
 
 
 def is_proven() -> bool:
@@ -61,14 +63,14 @@ def canary() -> list[Node]:
     return [tried] if tried.health == Health.ONLINE else []
 
 
-def upgrade_now(nodes: Sequence[Node]) -> Iterator[Outcome]:
+def upgrade_now(nodes: Sequence[Node], *, by: Actor) -> Iterator[Outcome]:
     """For an operator: at once, and also where a higher release is. The first one is the canary."""
-    outcomes = upgrade([node for node in nodes[:1] if claim(node, whatever=True)])
+    outcomes = upgrade([node for node in nodes[:1] if claim(node, whatever=True)], by=by)
     yield from outcomes
     if any(error for _, error in outcomes):
         return
     for start in range(1, len(nodes), AT_ONCE):
-        yield from upgrade([node for node in nodes[start : start + AT_ONCE] if claim(node, whatever=True)])
+        yield from upgrade([node for node in nodes[start : start + AT_ONCE] if claim(node, whatever=True)], by=by)
 
 
 def claim(node: Node, *, whatever: bool = False) -> bool:
@@ -89,7 +91,7 @@ def claim(node: Node, *, whatever: bool = False) -> bool:
     return got == 1
 
 
-def upgrade(nodes: Sequence[Node]) -> list[Outcome]:
+def upgrade(nodes: Sequence[Node], *, by: Actor) -> list[Outcome]:
     """Sends claimed nodes the agent, all at once, and proves by a probe that it answers."""
     if not nodes:
         return []
@@ -107,7 +109,7 @@ def upgrade(nodes: Sequence[Node]) -> list[Outcome]:
     health.probe([node for node in nodes if node.pk not in refusals])
     outcomes = [(node, refusals.get(node.pk) or proof(node)) for node in nodes]
     for node, error in outcomes:
-        write_down(node, error)
+        write_down(node, error, by=by)
     return outcomes
 
 
@@ -121,11 +123,15 @@ def proof(node: Node) -> NodeError | None:
     return None
 
 
-def write_down(node: Node, error: NodeError | None) -> None:
+def write_down(node: Node, error: NodeError | None, *, by: Actor) -> None:
     """Unless the claim was over and is somebody else's by now."""
     mine = Node.objects.filter(pk=node.pk, upgrade_due_at=node.upgrade_due_at)
     if error is None:
         mine.update(upgrade_attempts=0, upgrade_due_at=None, upgrade_error="")
+        before, after = node.agent_digest, packing.pack().digest
+        audit.record(
+            actor=by, action="node.upgrade", subject=node, before={"agent": before}, after={"agent": after}
+        )
         return
     logger.error("%s: its agent was not upgraded to release %d: %s", node, ours(), error)
     attempts = mine.values_list("upgrade_attempts", flat=True).first() or 1
