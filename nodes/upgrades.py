@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
+from django.db import transaction
 from django.db.models import Case, F, Q, QuerySet, When
 from django.utils import timezone
 
@@ -127,11 +128,11 @@ def write_down(node: Node, error: NodeError | None, *, by: Actor) -> None:
     """Unless the claim was over and is somebody else's by now."""
     mine = Node.objects.filter(pk=node.pk, upgrade_due_at=node.upgrade_due_at)
     if error is None:
-        mine.update(upgrade_attempts=0, upgrade_due_at=None, upgrade_error="")
-        before, after = node.agent_digest, packing.pack().digest
-        audit.record(
-            actor=by, action="node.upgrade", subject=node, before={"agent": before}, after={"agent": after}
-        )
+        before = {"release": node.agent_release, "agent": node.agent_digest}
+        after = {"release": ours(), "agent": packing.pack().digest}
+        with transaction.atomic():
+            if mine.update(upgrade_attempts=0, upgrade_due_at=None, upgrade_error=""):
+                audit.record(actor=by, action="node.upgrade", subject=node, before=before, after=after)
         return
     logger.error("%s: its agent was not upgraded to release %d: %s", node, ours(), error)
     attempts = mine.values_list("upgrade_attempts", flat=True).first() or 1

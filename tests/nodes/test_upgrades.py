@@ -12,6 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from accounts.models import AuditEntry
 from nodes import health, packing, transport, upgrades
 from nodes.models import Node
 from nodes.packing import Packed
@@ -116,6 +117,9 @@ def test_a_lower_release_is_upgraded_first_on_one_node_and_then_on_the_others(fl
     assert fleet.releases() == [HERE + 1] * 3
     assert upgrades.roll_out() == []
     assert set(Node.objects.values_list("agent_release", "agent_digest")) == {(HERE + 1, packed.digest)}
+    written = AuditEntry.objects.filter(action="node.upgrade").order_by("subject_label")
+    assert [(entry.actor_kind, entry.subject_label) for entry in written] == [("system", f"node{n}") for n in range(3)]
+    assert written[0].changes["release"] == [HERE, HERE + 1]
     assert set(Node.objects.values_list("upgrade_error", "upgrade_due_at", "upgrade_attempts")) == {("", None, 0)}
 
 
