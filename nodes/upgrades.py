@@ -129,9 +129,7 @@ def write_down(node: Node, error: NodeError | None, *, by: Actor) -> None:
     if error is None:
         mine.update(upgrade_attempts=0, upgrade_due_at=None, upgrade_error="")
         before, after = node.agent_digest, packing.pack().digest
-        audit.record(
-            actor=by, action="node.upgrade", subject=node, before={"agent": before}, after={"agent": after}
-        )
+        audit.record(actor=by, action="node.upgrade", subject=node, before={"agent": before}, after={"agent": after})
         return
     logger.error("%s: its agent was not upgraded to release %d: %s", node, ours(), error)
     attempts = mine.values_list("upgrade_attempts", flat=True).first() or 1
