@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 
 from accounts import actors, origins, registry, tokens
-from accounts.actors import SYSTEM
+from accounts.actors import SYSTEM, Actor
 from accounts.models import AuditEntry
 from billing import plans
 from instances import lifecycle
@@ -101,6 +101,12 @@ def test_an_operation_says_who_asked_whoever_it_was(customer, rf, django_user_mo
     lifecycle.recover(customer.account.instances.get(), found="it is gone")
     said = Operation.objects.order_by("created_at").values_list("asked_by", flat=True)
     assert list(said) == [customer.token.prefix, "ops@example.com", "BaseKV"]
+
+
+def test_an_actor_travels_to_the_worker_and_is_the_same_there(customer, rf):
+    actor = actors.token(rf.get("/", REMOTE_ADDR="192.0.2.9"), token_id=customer.token.pk, prefix=customer.token.prefix)
+    for each in (actor, SYSTEM, actors.command()):
+        assert Actor.unpacked(json.loads(json.dumps(each.packed()))) == each
 
 
 def test_no_secret_is_in_it(customer):
