@@ -171,11 +171,11 @@ ANSWERS = {
     "POST /api/v1/instances": {201},
     "GET /api/v1/instances/{id}": {200},
     "DELETE /api/v1/instances/{id}": {200, 202},
-    "POST /api/v1/instances/{id}/restart": {202, 409},
+    "POST /api/v1/instances/{id}/restart": {202},
     "GET /api/v1/instances/{id}/operations": {200},
     "GET /api/v1/instances/{id}/credentials": {200},
     "POST /api/v1/instances/{id}/credentials/reveal": {200},
-    "POST /api/v1/instances/{id}/credentials/rotate": {202, 409},
+    "POST /api/v1/instances/{id}/credentials/rotate": {202},
 }
 WRITES = {name for name in ANSWERS if not name.startswith("GET ")}
 
