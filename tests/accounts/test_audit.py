@@ -227,6 +227,15 @@ class TestConsole:
         assert actions() == ["user.create", "user.change_password", "user.delete"]
         assert password not in str(list(AuditEntry.objects.values()))
 
+    def test_another_role_is_written_down_with_the_one_before(self, boss, django_user_model):
+        person = django_user_model.objects.create_user("p@example.com", "x", is_staff=True)
+        person.groups.set([Group.objects.get(name="support")])
+        form = {"email": "p@example.com", "is_active": "on", "is_staff": "on", "date_joined_0": "2026-01-01"}
+        form |= {"date_joined_1": "00:00:00", "groups": [Group.objects.get(name="operator").pk]}
+        answer = boss.post(f"/admin/accounts/user/{person.pk}/change/", form)
+        assert answer.status_code == 302, answer.context["adminform"].form.errors
+        assert AuditEntry.objects.get(action="user.change").changes["groups"] == [["support"], ["operator"]]
+
     @pytest.mark.parametrize("role, sees", [("auditor", 200), ("operator", 200), ("support", 403), ("billing", 403)])
     def test_the_trail_is_seen_by_those_who_may_and_changed_by_nobody(self, client, django_user_model, role, sees):
         entry = AuditEntry.objects.create(actor_kind="system", actor_label="BaseKV", action="node.drain")
