@@ -1,12 +1,11 @@
 from celery import shared_task
 
 from nodes import health, history, upgrades
-from nodes.models import Node
 
 
 @shared_task(name="nodes.probe")
 def probe() -> None:
-    health.probe(list(Node.objects.all()))
+    health.probe_all()
 
 
 @shared_task(name="nodes.upgrade_agents")

@@ -274,6 +274,11 @@ class SshNode(AgentNode):
         pid = self._machine.pid
         return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
+    def connections(self) -> int:
+        """Those of its sshd that are open, and as many more at any time as it has sockets of its own."""
+        descriptors = Path(f"/proc/{self._machine.pid}/fd").iterdir()
+        return sum(descriptor.is_socket() for descriptor in descriptors)
+
     @property
     def endpoint(self) -> Endpoint:
         key = asyncssh.read_private_key(self.home / ".ssh-host-key")
