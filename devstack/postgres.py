@@ -71,7 +71,7 @@ class Postgres:
             "port": self._port,
             "listen_addresses": ports.HOST,
             "unix_socket_directories": "",
-            "max_connections": 100,
+            "max_connections": 300,
             "shared_buffers": "64MB",
         }
         return Service(

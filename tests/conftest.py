@@ -1,20 +1,33 @@
-"""Django's settings come from the environment, so it is set here, and Django with it."""
+"""Django's settings come from the environment, so it is set here, and Django with it.
+
+The suite runs in several processes (pytest-xdist). The one that hands out the tests has the services, and the others
+inherit its environment; pytest-django gives each a database of its own.
+"""
 
 import os
+from typing import Any
 
 import django
 import pytest
 
+from tests.scheduling import Scheduling
 from tests.services import Services
 
-services = Services()
-os.environ.update(services.environment)
+services = None if "PYTEST_XDIST_WORKER" in os.environ else Services()
+if services:
+    os.environ.update(services.environment)
 django.setup()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    services.start()
+    if services:
+        services.start()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    services.stop()
+    if services:
+        services.stop()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    return Scheduling(config, log)

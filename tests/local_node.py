@@ -1,25 +1,43 @@
 """A machine for tests: a real SSH server without root, enrolled by the real command."""
 
+import itertools
+import socket
 import subprocess
 import sys
 from io import StringIO
 from pathlib import Path
 
-from django.conf import settings
 from django.core.management import call_command
 
-from devstack import keys, valkey
+from devstack import keys, ports, valkey
 from devstack.node import USER
-from nodes.models import Node, Region
+from nodes.models import PORTS_PER_SLOT, Node, Region
 
 SLOTS = 100
+# Above those that the kernel gives to connections going out, where nothing else of ours is. One port more: the guard.
+BLOCKS = range(61_000, 65_200, SLOTS * PORTS_PER_SLOT + 1)
+
+
+def block_of_ports() -> socket.socket:
+    """A socket bound to the first of a block of ports: as long as it is open, no other test run takes the block."""
+    for port in itertools.cycle(BLOCKS):
+        guard = socket.socket()
+        try:
+            guard.bind((ports.HOST, port))
+        except OSError:
+            guard.close()
+        else:
+            return guard
+    raise AssertionError("a cycle does not end")
 
 
 class Machine:
     """`first_port` and the ports after it are its databases'."""
 
-    def __init__(self, home: Path, first_port: int) -> None:
-        self.home, self.first_port = home, first_port
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._ports = block_of_ports()
+        self.first_port = self._ports.getsockname()[1] + 1
         self.bootstrap_key = home.with_name(home.name + "-bootstrap-key")
         self.port = 0
         self._process: subprocess.Popen[str] | None = None
@@ -58,6 +76,10 @@ class Machine:
         self._process.terminate()
         assert self._process.wait(timeout=20) == 0
 
+    def give_back(self) -> None:
+        """Its ports may be another machine's."""
+        self._ports.close()
+
     def let_in(self) -> None:
         """Opens it for an enrolment, as whoever has just set the machine up would."""
         private = keys.make_private()
@@ -92,15 +114,6 @@ class Machine:
         ]
         call_command("enroll_node", name, *(f"--{option}={value}" for option, value in pairs), stdout=out)
         return out.getvalue()
-
-
-def make_control_plane_key() -> None:
-    path = Path(settings.BASEKV_SSH_KEY)
-    if not path.exists():
-        private = keys.make_private()
-        path.touch(mode=0o600)
-        path.write_text(private)
-        path.with_name(path.name + ".pub").write_text(keys.public(private) + "\n")
 
 
 def node(name: str = "real") -> Node:

@@ -1,7 +1,6 @@
 """The tests' own PostgreSQL and Valkey, as the local stack runs them; in a folder of their own, for one run."""
 
 import asyncio
-import os
 import shutil
 import tempfile
 import threading
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
+from devstack import environment
 from devstack.postgres import Postgres
 from devstack.processes import Supervisor
 from devstack.state import State
@@ -30,10 +30,10 @@ class Services:
             "DJANGO_SETTINGS_MODULE": "basekv.settings",
             "BASEKV_SECRET_KEY": "only for tests",
             "BASEKV_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
-            "BASEKV_SSH_KEY": str(self.state.ssh_key),
+            "BASEKV_SSH_KEY": environment.ssh_key(self.state),
             "BASEKV_ALLOWED_HOSTS": "testserver,127.0.0.1,localhost",
-            "DATABASE_URL": os.environ.get("DATABASE_URL", self.postgres.url),
-            "REDIS_URL": os.environ.get("REDIS_URL", self.valkey.url),
+            "DATABASE_URL": self.postgres.url,
+            "REDIS_URL": self.valkey.url,
         }
 
     def start(self) -> None:

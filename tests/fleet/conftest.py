@@ -9,7 +9,6 @@ from nodes import transport
 from tests.fleet import rootfs
 from tests.fleet.commands import Failed
 from tests.fleet.fleet import Fleet
-from tests.local_node import make_control_plane_key
 
 SIZE = 3
 
@@ -24,7 +23,6 @@ def fleet() -> Iterator[Fleet]:
         fleet = Fleet(SIZE)
     except Failed as failure:
         give_up(f"real nodes: their root file system could not be built: {failure}")
-    make_control_plane_key()
     try:
         fleet.up()
         yield fleet

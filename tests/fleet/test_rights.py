@@ -14,7 +14,7 @@ from tests.fleet.machine import Machine
 
 pytestmark = pytest.mark.django_db
 
-ID = str(uuid.uuid4())
+ID = str(uuid.UUID(int=1))
 ENGINE = f"basekv-redis@{ID}.service"
 
 

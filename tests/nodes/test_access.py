@@ -55,7 +55,8 @@ def blob(*fields: bytes) -> str:
     return base64.b64encode(b"".join(len(field).to_bytes(4, "big") + field for field in fields)).decode()
 
 
-GOOD = new_key()
+# Not new for every run: the tests' names have it in them.
+GOOD = "ssh-ed25519 " + blob(b"ssh-ed25519", bytes(range(32)))
 WORD = GOOD.split()[1]
 
 
