@@ -19,3 +19,30 @@ class NameTaken(AccountError):
 
 class UnknownScope(AccountError):
     pass
+
+
+class NoSuchPerson(AccountError):
+    pass
+
+
+class BadEmail(AccountError):
+    pass
+
+
+class SignInRefused(AccountError):
+    """Nothing in it tells whether there is such a person."""
+
+
+class WrongCode(AccountError):
+    def __init__(self) -> None:
+        super().__init__("That code is wrong, or was used already. Wait for the next one.")
+
+
+class TooManyCodes(AccountError):
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"Too many wrong codes. Try again in {seconds} seconds, or use a recovery code.")
+
+
+class AlreadyOn(AccountError):
+    def __init__(self) -> None:
+        super().__init__("Your second factor is on already. Turn it off first to set up another one.")

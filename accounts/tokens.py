@@ -14,8 +14,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db import transaction
 from django.utils import timezone
 
+from accounts import audit
+from accounts.actors import Actor
 from accounts.errors import NoSuchToken, UnknownScope
 from accounts.models import ServiceAccount, Token
 from accounts.scopes import Scope
@@ -34,8 +37,9 @@ class Presented:
     digest: bytes
 
 
+@transaction.atomic
 def issue(
-    service_account: ServiceAccount, *, scopes: Iterable[str], expires_at: datetime | None = None
+    service_account: ServiceAccount, *, scopes: Iterable[str], expires_at: datetime | None = None, by: Actor
 ) -> tuple[Token, str]:
     """A new token and its text, which is nowhere kept: show it once. Raises UnknownScope."""
     wanted = list(dict.fromkeys(scopes))
@@ -50,16 +54,30 @@ def issue(
         scopes=wanted,
         expires_at=expires_at,
     )
+    audit.record(
+        actor=by,
+        action="token.issue",
+        subject=token,
+        account=service_account.account_id,
+        after={"service_account": service_account.name, "scopes": wanted, "expires_at": expires_at},
+    )
     return token, text
 
 
-def revoke(prefix: str) -> Token:
+@transaction.atomic
+def revoke(prefix: str, *, by: Actor) -> Token:
     """Refused from the next request on. Revoking twice keeps the first time. Raises NoSuchToken."""
-    Token.objects.filter(prefix=prefix, revoked_at=None).update(revoked_at=timezone.now())
+    revoked = Token.objects.filter(prefix=prefix, revoked_at=None).update(revoked_at=timezone.now())
     try:
-        return Token.objects.get(prefix=prefix)
+        token = Token.objects.select_related("service_account").get(prefix=prefix)
     except Token.DoesNotExist:
         raise NoSuchToken(f"No token has the prefix {prefix!r}. It is the first 12 characters: bkv_...") from None
+    if revoked:
+        account = token.service_account.account_id
+        audit.record(
+            actor=by, action="token.revoke", subject=token, account=account, after={"revoked_at": token.revoked_at}
+        )
+    return token
 
 
 def parse(text: str) -> Presented | None:

@@ -8,6 +8,8 @@ from contextvars import ContextVar
 
 from django.http import HttpRequest, HttpResponse
 
+from accounts.origins import REQUEST_ID
+
 current: ContextVar[str] = ContextVar("request_id", default="-")
 ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -23,6 +25,7 @@ class RequestIdMiddleware:
         request_id = given if ACCEPTED.fullmatch(given) else str(uuid.uuid4())
         # Never reset: Django logs a failed request after its middleware, and the next request sets its own.
         current.set(request_id)
+        request.META[REQUEST_ID] = request_id
         response = self.get_response(request)
         response["X-Request-Id"] = request_id
         return response

@@ -1,6 +1,7 @@
 """One settings file for every environment. What differs comes from the environment; what is missing fails loudly."""
 
 import os
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ BASEKV_SSH_KEY = os.environ.get("BASEKV_SSH_KEY", "")
 DEBUG = flag("BASEKV_DEBUG")
 ALLOWED_HOSTS = words("BASEKV_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = words("BASEKV_TRUSTED_ORIGINS", "")
+# Networks of the proxies whose X-Forwarded-For is believed.
+BASEKV_TRUSTED_PROXIES = [ip_network(word) for word in words("BASEKV_TRUSTED_PROXIES", "")]
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -70,6 +73,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.sessions.SessionLimits",
+    "accounts.sessions.SecondFactorGate",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -80,6 +85,7 @@ AUTH_USER_MODEL = "accounts.User"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TIME_ZONE = "UTC"
 USE_TZ = True
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
 STATIC_URL = "/static/"
 STATIC_ROOT = os.environ.get("BASEKV_STATIC_ROOT", BASE_DIR / "staticfiles")
 
@@ -189,7 +195,14 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
-SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+# A browser takes a name with __Host- from this host alone and over TLS: no other host of the domain can set it.
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = ("__Host-session", "__Host-csrf") if HTTPS else ("sessionid", "csrftoken")
+SESSION_COOKIE_SAMESITE, CSRF_COOKIE_SAMESITE = "Lax", "Strict"
+SESSION_COOKIE_AGE = 12 * 3600  # accounts/sessions.py has the limits that the server keeps
+LOGIN_URL = "sign_in"
+# Whoever signs in to the console without a second factor can do nothing but set one up.
+BASEKV_REQUIRE_2FA = flag("BASEKV_REQUIRE_2FA")
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
 

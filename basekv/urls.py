@@ -13,6 +13,7 @@ admin.site.index_title = "The fleet and its customers"
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/api/docs/")),
+    path("admin/", include("accounts.urls")),
     path("admin/", admin.site.urls),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     path("api/docs/", require_safe(SpectacularSwaggerView.as_view(url_name="openapi")), name="docs"),

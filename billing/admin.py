@@ -1,17 +1,18 @@
 from django.contrib import admin
 from django.http import HttpRequest
 
+from accounts.audited_admin import AuditedAdmin
 from billing.models import Plan, Subscription, Usage
 
 
 @admin.register(Plan)
-class PlanAdmin(admin.ModelAdmin[Plan]):
+class PlanAdmin(AuditedAdmin):
     list_display = ["slug", "name", "max_databases", "max_storage_mb", "max_requests_per_day", "price_cents"]
     search_fields = ["slug", "name"]
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(admin.ModelAdmin[Subscription]):
+class SubscriptionAdmin(AuditedAdmin):
     list_display = ["account", "plan", "started_at", "ended_at"]
     list_select_related = ["account", "plan"]
     search_fields = ["account__name", "plan__slug"]

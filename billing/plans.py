@@ -5,6 +5,8 @@ from django.core.validators import validate_slug
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from accounts import audit
+from accounts.actors import Actor
 from accounts.errors import NameTaken
 from accounts.models import Account
 from billing.errors import BadSlug, NoSuchPlan
@@ -33,9 +35,14 @@ STANDARD = [
 ]
 
 
-def seed() -> list[Plan]:
+@transaction.atomic
+def seed(*, by: Actor) -> list[Plan]:
     """The standard plans; one that is there already keeps what an operator made of it."""
+    known = set(Plan.objects.values_list("pk", flat=True))
     Plan.objects.bulk_create(STANDARD, ignore_conflicts=True)
+    for plan in STANDARD:
+        if plan.pk not in known:
+            audit.record(actor=by, action="plan.create", subject=plan, after=limits_of(plan))
     return list(Plan.objects.all())
 
 
@@ -49,42 +56,74 @@ def find(slug: str) -> Plan:
 
 
 @transaction.atomic
-def subscribe(account: Account, plan: Plan) -> Subscription:
+def subscribe(account: Account, plan: Plan, *, by: Actor) -> Subscription:
     """The account is on this plan from now on; a subscription to another one ends."""
     Account.objects.select_for_update(no_key=True).get(pk=account.pk)
     active = Subscription.objects.filter(account=account, ended_at=None)
-    if current := active.filter(plan=plan).first():
+    current = active.first()
+    if current and current.plan_id == plan.pk:
         return current
     active.update(ended_at=timezone.now())
-    return Subscription.objects.create(account=account, plan=plan)
+    subscription = Subscription.objects.create(account=account, plan=plan)
+    audit.record(
+        actor=by,
+        action="account.subscribe",
+        subject=account,
+        account=account,
+        before={"plan": current.plan_id if current else None},
+        after={"plan": plan.pk},
+    )
+    return subscription
 
 
-def open_account(name: str, plan: Plan) -> Account:
+@transaction.atomic
+def unsubscribe(account: Account, *, by: Actor) -> bool:
+    """The API refuses the account's tokens (403) from the next request on. False: there was nothing to end."""
+    Account.objects.select_for_update(no_key=True).get(pk=account.pk)
+    active = Subscription.objects.filter(account=account, ended_at=None)
+    current = active.first()
+    if current is None:
+        return False
+    active.update(ended_at=timezone.now())
+    audit.record(
+        actor=by, action="account.unsubscribe", subject=account, account=account, before={"plan": current.plan_id}
+    )
+    return True
+
+
+def open_account(name: str, plan: Plan, *, by: Actor) -> Account:
     """A new account on this plan. Raises NameTaken."""
     try:
         with transaction.atomic():
             account = Account.objects.create(name=name)
-            subscribe(account, plan)
+            audit.record(actor=by, action="account.create", subject=account, account=account, after={"name": name})
+            subscribe(account, plan, by=by)
     except IntegrityError:
         raise NameTaken(f"An account is named {name!r} already.") from None
     return account
 
 
-def set_limits(slug: str, limits: dict[str, int | None]) -> Plan:
+@transaction.atomic
+def set_limits(slug: str, limits: dict[str, int | None], *, by: Actor) -> Plan:
     """Changes the limits named, the others stay. A plan that is not there is made when every limit is named.
 
     Raises NoSuchPlan, BadSlug.
     """
-    if limits.keys() >= set(LIMITS):
+    known = Plan.objects.select_for_update().filter(pk=slug).first()
+    if known is None and limits.keys() >= set(LIMITS):
         check_slug(slug)
-        plan, _ = Plan.objects.update_or_create(
-            slug=slug, defaults=limits, create_defaults={"name": slug.replace("-", " ").title(), **limits}
-        )
+        plan = Plan.objects.create(slug=slug, name=slug.replace("-", " ").title(), **limits)
+        audit.record(actor=by, action="plan.create", subject=plan, after=limits_of(plan))
         return plan
-    plan = find(slug)
+    before = limits_of(known or find(slug))
     Plan.objects.filter(pk=slug).update(**limits)
-    plan.refresh_from_db()
+    plan = find(slug)
+    audit.record(actor=by, action="plan.change", subject=plan, before=before, after=limits_of(plan))
     return plan
+
+
+def limits_of(plan: Plan) -> dict[str, int | None]:
+    return {name: getattr(plan, name) for name in LIMITS}
 
 
 def check_slug(slug: str) -> None:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from django.contrib.auth.hashers import make_password
 
 from accounts import registry, tokens
+from accounts.actors import SYSTEM
 from accounts.errors import NameTaken
 from accounts.models import User
 from accounts.scopes import Scope
@@ -24,7 +25,7 @@ def operator_hash(state: State) -> str:
 
 
 def seed(state: State) -> None:
-    plans.seed()
+    plans.seed(by=SYSTEM)
     Region.objects.get_or_create(slug=REGION, defaults={"name": "Local"})
     # Signs in with what `env` says, whatever became of it meanwhile.
     User.objects.update_or_create(
@@ -40,12 +41,12 @@ def seed(state: State) -> None:
 def open_account() -> None:
     # One that is there is what its operator made of it.
     with suppress(NameTaken):
-        plans.open_account(ACCOUNT, plans.find(PLAN))
+        plans.open_account(ACCOUNT, plans.find(PLAN), by=SYSTEM)
 
 
 def issue_token() -> str:
-    service_account = registry.service_account(registry.find(ACCOUNT), SERVICE_ACCOUNT)
-    _, text = tokens.issue(service_account, scopes=Scope.values)
+    service_account = registry.service_account(registry.find(ACCOUNT), SERVICE_ACCOUNT, by=SYSTEM)
+    _, text = tokens.issue(service_account, scopes=Scope.values, by=SYSTEM)
     return text
 
 

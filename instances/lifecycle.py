@@ -15,6 +15,8 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
+from accounts import audit, encryption
+from accounts.actors import SYSTEM, Actor
 from accounts.models import Account
 from instances import placement, secrets
 from instances.errors import DatabaseLimitReached, InvalidTransition, NoPassword, NotFound
@@ -53,7 +55,7 @@ def get(account_id: uuid.UUID, instance_id: uuid.UUID) -> Instance:
 def create(
     *,
     account_id: uuid.UUID,
-    requested_by: uuid.UUID | None,
+    by: Actor,
     max_databases: int | None,
     max_storage_mb: int | None,
     name: str,
@@ -76,9 +78,11 @@ def create(
         redis_port=reserved.redis_port,
         memcached_port=reserved.memcached_port,
         http_port=reserved.http_port,
-        password_encrypted=secrets.encrypt(secrets.new_password()),
+        password_encrypted=encryption.encrypt(secrets.new_password()),
     )
-    ask(instance, Kind.PROVISION, requested_by, "A database was asked for.")
+    wanted = {"name": name, "protocol": protocol, "storage_mb": reserved.storage_mb, "node": reserved.node.name}
+    record(instance, "instance.create", by, after=wanted)
+    ask(instance, Kind.PROVISION, by, "A database was asked for.")
     return instance
 
 
@@ -92,14 +96,15 @@ def check_limit(account_id: uuid.UUID, max_databases: int | None) -> None:
 
 
 @transaction.atomic
-def restart(instance: Instance, *, requested_by: uuid.UUID | None) -> None:
+def restart(instance: Instance, *, by: Actor) -> None:
     """Stop and start with every key kept. Raises InvalidTransition."""
     transition(instance, Status.RESTARTING, verb="a restart")
-    ask(instance, Kind.RESTART, requested_by, "A restart was asked for.")
+    record(instance, "instance.restart", by)
+    ask(instance, Kind.RESTART, by, "A restart was asked for.")
 
 
 @transaction.atomic
-def rotate(instance: Instance, *, requested_by: uuid.UUID | None) -> str:
+def rotate(instance: Instance, *, by: Actor) -> str:
     """A new password, which is returned; the restart that follows applies it. Raises InvalidTransition."""
     password = secrets.new_password()
     transition(
@@ -108,9 +113,10 @@ def rotate(instance: Instance, *, requested_by: uuid.UUID | None) -> str:
         verb="a rotation",
         sources=ROTATES_FROM,
         previous_password_encrypted=F("password_encrypted"),
-        password_encrypted=secrets.encrypt(password),
+        password_encrypted=encryption.encrypt(password),
     )
-    ask(instance, Kind.ROTATE, requested_by, "A new password was asked for.")
+    record(instance, "instance.rotate", by, after={"password": audit.CHANGED})
+    ask(instance, Kind.ROTATE, by, "A new password was asked for.")
     return password
 
 
@@ -118,11 +124,12 @@ def rotate(instance: Instance, *, requested_by: uuid.UUID | None) -> str:
 def recover(instance: Instance, *, found: str) -> None:
     """The node reports something else than what is wanted: apply it again. Raises InvalidTransition."""
     transition(instance, Status.RESTARTING, verb="a recovery", sources=frozenset({Status.RUNNING}))
-    ask(instance, Kind.RESTART, None, f"The node reports: {found}. Applying what is wanted again.")
+    record(instance, "instance.recover", SYSTEM, after={"found": found})
+    ask(instance, Kind.RESTART, SYSTEM, f"The node reports: {found}. Applying what is wanted again.")
 
 
 @transaction.atomic
-def delete(instance: Instance, *, requested_by: uuid.UUID | None, force: bool) -> Mode:
+def delete(instance: Instance, *, by: Actor, force: bool) -> Mode:
     """Gone for the customer at once where the node cannot answer or `force` says so, when the node has confirmed
     otherwise. What it holds on the node is given back only then, in every mode. Raises NotFound."""
     mode = Mode.IMMEDIATE if force else Mode.ASYNC if instance.node.health == Health.ONLINE else Mode.FALLBACK
@@ -136,15 +143,23 @@ def delete(instance: Instance, *, requested_by: uuid.UUID | None, force: bool) -
         if mode is Mode.ASYNC and error.status == Status.DELETING:
             return mode
         raise NotFound from None
-    ask(instance, Kind.DEPROVISION, requested_by, f"The deletion was asked for ({mode}).")
+    record(instance, "instance.delete", by, after={"mode": mode})
+    ask(instance, Kind.DEPROVISION, by, f"The deletion was asked for ({mode}).")
     return mode
+
+
+def reveal(instance: Instance, *, by: Actor) -> str:
+    """The password, told to somebody: a read that is written down. Raises NoPassword."""
+    told = password(instance)
+    record(instance, "instance.reveal", by)
+    return told
 
 
 def password(instance: Instance) -> str:
     """Raises NoPassword."""
     if not instance.password_encrypted:
         raise NoPassword
-    return secrets.decrypt(instance.password_encrypted)
+    return encryption.decrypt(instance.password_encrypted)
 
 
 def transition(
@@ -159,7 +174,11 @@ def transition(
         raise InvalidTransition(verb, instance.status)
 
 
-def ask(instance: Instance, kind: Kind, requested_by: uuid.UUID | None, text: str) -> None:
+def record(instance: Instance, action: str, by: Actor, *, after: dict[str, Any] | None = None) -> None:
+    audit.record(actor=by, action=action, subject=instance, account=instance.account_id, after=after)
+
+
+def ask(instance: Instance, kind: Kind, by: Actor, text: str) -> None:
     """Writes the operation, which takes the place of one that is still open, and wakes a worker after commit."""
     now = timezone.now()
     if kind is not Kind.PROVISION:
@@ -168,7 +187,8 @@ def ask(instance: Instance, kind: Kind, requested_by: uuid.UUID | None, text: st
         instance=instance,
         kind=kind,
         generation=instance.generation,
-        requested_by_id=requested_by,
+        requested_by_id=by.token_id,
+        asked_by=by.label,
         due_at=now,
         deadline=None if kind is Kind.DEPROVISION else now + DEADLINE,
     )

@@ -39,6 +39,13 @@ class Instance(models.Model):
 
     class Meta:
         ordering = ["created_at", "id"]
+        permissions = [
+            ("restart_instance", "Can restart instances, also failed ones"),
+            ("rotate_instance", "Can rotate passwords of instances"),
+            ("force_delete_instance", "Can delete instances without their node's word"),
+            ("see_password", "Can see passwords of instances"),
+            ("see_log", "Can see logs of instances"),
+        ]
         indexes = [
             models.Index(
                 fields=["account", "created_at", "id"],
@@ -77,8 +84,9 @@ class Operation(models.Model):
     instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="operations")
     kind = models.CharField(max_length=20, choices=Kind)
     generation = models.PositiveIntegerField()
-    # Null: the system itself asked, because a node reported something else than what is wanted.
+    # The token, if a customer asked; and in words whoever asked: a token, a person, a command, or BaseKV itself.
     requested_by = models.ForeignKey(Token, on_delete=models.SET_NULL, null=True, related_name="+")
+    asked_by = models.CharField(max_length=300, blank=True, db_default="")
     state = models.CharField(max_length=20, choices=OperationState, default=OperationState.QUEUED)
     attempts = models.PositiveIntegerField(default=0)
     due_at = models.DateTimeField()

@@ -14,7 +14,8 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from instances import placement, secrets
+from accounts import encryption
+from instances import placement
 from instances.models import Event, Instance, Operation
 from instances.states import TRANSITIONS, Kind, OperationState, Status
 from nodes import transport
@@ -101,8 +102,8 @@ def desired_state(instance: Instance) -> dict[str, Any]:
         },
         "storage_mb": instance.storage_mb,
         "log_level": instance.log_level,
-        "password": secrets.decrypt(instance.password_encrypted),
-        "previous_password": secrets.decrypt(previous) if previous else None,
+        "password": encryption.decrypt(instance.password_encrypted),
+        "previous_password": encryption.decrypt(previous) if previous else None,
     }
 
 

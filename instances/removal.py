@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
+from accounts import audit
+from accounts.actors import Actor
 from instances.models import Instance
 from nodes.models import Node
 
@@ -22,7 +24,7 @@ class Lost:
 
 
 @transaction.atomic
-def remove(node: Node, *, write_off: bool) -> list[Lost]:
+def remove(node: Node, *, write_off: bool, by: Actor) -> list[Lost]:
     """Forgets the node, with the rows of the databases that were once on it.
 
     Those that still are on it are lost, and returned; without `write_off` they keep the node. Raises NodeInUse.
@@ -35,6 +37,10 @@ def remove(node: Node, *, write_off: bool) -> list[Lost]:
             f"{node} still has {len(lost)} databases. Delete them first; or, if the machine and their data are gone "
             "for good, say --write-off."
         )
+    for instance in held:
+        audit.record(actor=by, action="instance.lose", subject=instance, account=instance.account_id)
+    action, after = ("node.write_off", {"lost": len(lost)}) if write_off else ("node.remove", {})
+    audit.record(actor=by, action=action, subject=node, before={"host": node.host}, after=after)
     Instance.objects.filter(node=node).delete()
     node.delete()
     return lost

@@ -2,17 +2,18 @@ from django.contrib import admin
 from django.forms import ModelForm
 from django.http import HttpRequest
 
+from accounts.audited_admin import AuditedAdmin
 from nodes.models import Node, Region
 
 
 @admin.register(Region)
-class RegionAdmin(admin.ModelAdmin[Region]):
+class RegionAdmin(AuditedAdmin):
     list_display = ["slug", "name"]
     search_fields = ["slug", "name"]
 
 
 @admin.register(Node)
-class NodeAdmin(admin.ModelAdmin[Node]):
+class NodeAdmin(AuditedAdmin):
     """Nodes are enrolled by `enroll_node`; here an operator sees them and sets what they are for."""
 
     list_display = [

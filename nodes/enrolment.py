@@ -15,6 +15,8 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from accounts import audit
+from accounts.actors import Actor
 from nodes import health, packing, transport
 from nodes.errors import EnrolmentError
 from nodes.models import Node, Region
@@ -63,6 +65,7 @@ class Enrolment:
 
     wanted: Wanted
     confirm: Callable[[str], bool]
+    by: Actor
     endpoint: Endpoint = field(init=False)
     node: Node = field(init=False)
     home: str = field(init=False)
@@ -160,9 +163,11 @@ class Enrolment:
         new = {"capacity_mb": LEAST_CAPACITY_MB, **fields}
         try:
             with transaction.atomic():
+                known = Node.objects.filter(name=wanted.name).values(*fields).first()
                 self.node, created = Node.objects.update_or_create(
                     name=wanted.name, defaults=fields, create_defaults=new
                 )
+                audit.record(actor=self.by, action="node.enrol", subject=self.node, before=known, after=fields)
         except IntegrityError as error:
             raise EnrolmentError(f"The node cannot have this capacity, these slots or these ports: {error}") from None
         return "new" if created else "known before"
@@ -192,7 +197,9 @@ class Enrolment:
     def activate(self) -> str:
         """A new node is given databases from now on; a known one stays what its operator made of it."""
         never_active = Node.objects.filter(pk=self.node.pk, activated_at=None)
-        never_active.update(intent=Intent.ACTIVE, activated_at=timezone.now())
+        with transaction.atomic():
+            if never_active.update(intent=Intent.ACTIVE, activated_at=timezone.now()):
+                audit.record(actor=self.by, action="node.activate", subject=self.node, after={"intent": Intent.ACTIVE})
         self.node.refresh_from_db()
         return self.node.intent
 

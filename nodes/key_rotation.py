@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from django.conf import settings
 
+from accounts import audit
+from accounts.actors import Actor
 from nodes import transport
 from nodes.errors import AgentError, Garbage, LoginRefused, NodeError, RotationError
 from nodes.health import endpoint
@@ -52,17 +54,18 @@ def create(path: Path, data: bytes, *, mode: int) -> None:
         fresh.unlink()
 
 
-def install(new_key: str) -> Iterator[tuple[Node, NodeError | None]]:
+def install(new_key: str, *, by: Actor) -> Iterator[tuple[Node, NodeError | None]]:
     """Every node takes the key in use and the new one, and both are proved. Paths of private keys."""
     refuse_the_same(new_key, "That is the key in use already. If every node has it, go on with --retire-old.")
-    return each(lambda node: take_both(node, new_key))
+    return each(lambda node: take_both(node, new_key), action="node.take_ssh_key", key=new_key, by=by)
 
 
-def retire_old(old_key: str | None) -> Iterator[tuple[Node, NodeError | None]]:
+def retire_old(old_key: str | None, *, by: Actor) -> Iterator[tuple[Node, NodeError | None]]:
     """Every node takes the key in use only; that the old one is refused is proved if we are told it."""
     if old_key:
         refuse_the_same(old_key, "That is still the key in use: set BASEKV_SSH_KEY to the new one first.")
-    return each(lambda node: take_ours_only(node, old_key))
+    ours = settings.BASEKV_SSH_KEY
+    return each(lambda node: take_ours_only(node, old_key), action="node.retire_ssh_keys", key=ours, by=by)
 
 
 def refuse_the_same(key: str, problem: str) -> None:
@@ -70,9 +73,12 @@ def refuse_the_same(key: str, problem: str) -> None:
         raise RotationError(f"{key}: {problem}")
 
 
-def each(step: Callable[[Node], None]) -> Iterator[tuple[Node, NodeError | None]]:
+def each(step: Callable[[Node], None], *, action: str, key: str, by: Actor) -> Iterator[tuple[Node, NodeError | None]]:
     """One node after the other, whatever becomes of them; but what may shut us out is not tried on a second one."""
+    after = {"public_key": transport.public_key(key)}
     for node in Node.objects.order_by("name"):
+        # Before it is tried: a node may have done it and not have been able to say so.
+        audit.record(actor=by, action=action, subject=node, after=after)
         try:
             step(node)
         except Unproved as error:

@@ -81,6 +81,12 @@ class Node(models.Model):
 
     class Meta:
         ordering = ["name"]
+        permissions = [
+            ("probe_node", "Can probe and check nodes"),
+            ("drain_node", "Can drain, disable and activate nodes"),
+            ("upgrade_node", "Can upgrade the agents of nodes"),
+            ("write_off_node", "Can remove and write off nodes"),
+        ]
         indexes = [
             models.Index(
                 fields=["region", "load"],

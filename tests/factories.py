@@ -9,6 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import registry, tokens
+from accounts.actors import SYSTEM
 from accounts.models import Account, Token
 from accounts.scopes import Scope
 from billing import plans
@@ -49,12 +50,14 @@ def customer(
     plan = plans.set_limits(
         f"plan-{number}",
         {"max_databases": databases, "max_storage_mb": storage_mb, "max_requests_per_day": requests},
+        by=SYSTEM,
     )
-    account = plans.open_account(f"account-{number}", plan)
+    account = plans.open_account(f"account-{number}", plan, by=SYSTEM)
     token, secret = tokens.issue(
-        registry.service_account(account, "agent"),
+        registry.service_account(account, "agent", by=SYSTEM),
         scopes=Scope.values if scopes is None else scopes,
         expires_at=expires_at,
+        by=SYSTEM,
     )
     return Customer(account, plan, token, secret)
 

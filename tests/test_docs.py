@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from accounts import roles
 from instances.states import TRANSITIONS, Status
 
 ROOT = Path(__file__).parent.parent
@@ -19,6 +20,14 @@ def test_the_diagram_of_states_is_the_table_of_transitions():
     shown = re.search(r"<!-- states -->\n(.*)\n<!-- /states -->", text, re.DOTALL)
     assert shown is not None
     assert shown[1] == diagram(), f"put this between the marks:\n{diagram()}"
+
+
+def test_the_table_of_roles_is_the_one_that_the_groups_are_made_from():
+    text = (ROOT / "docs" / "console.md").read_text()
+    shown = re.search(r"<!-- roles -->\n(.*)\n<!-- /roles -->", text, re.DOTALL)
+    table = "\n".join(roles.markdown())
+    assert shown is not None
+    assert shown[1] == table, f"put this between the marks:\n{table}"
 
 
 def test_every_link_between_the_docs_leads_somewhere():

@@ -6,6 +6,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
+from accounts import actors
+from accounts.actors import Actor
 from accounts.scopes import Scope
 from basekv.api import answers, describe, inputs, wire
 from basekv.api.admission import BearerAuthentication, DailyQuota, MayCall, Rule, announce, rule_of
@@ -33,6 +35,10 @@ class ApiView(ViewSet):
     @property
     def caller(self) -> Caller:
         return cast(Caller, self.request.auth)
+
+    @property
+    def actor(self) -> Actor:
+        return actors.token(self.request, token_id=self.caller.token_id, prefix=self.caller.token_prefix)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         self.perform_authentication(request)
@@ -86,7 +92,7 @@ class InstanceViewSet(ApiView):
         def answer() -> bytes:
             instance = lifecycle.create(
                 account_id=caller.account_id,
-                requested_by=caller.token_id,
+                by=self.actor,
                 max_databases=caller.max_databases,
                 max_storage_mb=caller.max_storage_mb,
                 **wanted,
@@ -109,7 +115,7 @@ class InstanceViewSet(ApiView):
     def destroy(self, request: Request, id: str) -> Response:
         force = inputs.flag(request, "force")
         instance = self.find(id)
-        mode = lifecycle.delete(instance, requested_by=self.caller.token_id, force=force)
+        mode = lifecycle.delete(instance, by=self.actor, force=force)
         if mode is Mode.ASYNC:
             return Response(answers.status(instance, self.caller), status=202)
         return Response(answers.deleted(instance, self.caller, mode))
@@ -117,7 +123,7 @@ class InstanceViewSet(ApiView):
     @describe.restart_instance
     def restart(self, request: Request, id: str) -> Response:
         instance = self.find(id)
-        lifecycle.restart(instance, requested_by=self.caller.token_id)
+        lifecycle.restart(instance, by=self.actor)
         return Response(answers.status(instance, self.caller), status=202)
 
     @describe.list_operations
@@ -132,10 +138,10 @@ class InstanceViewSet(ApiView):
     @describe.reveal_password
     def reveal(self, request: Request, id: str) -> Response:
         instance = self.find(id)
-        return Response(answers.revealed(instance, lifecycle.password(instance)))
+        return Response(answers.revealed(instance, lifecycle.reveal(instance, by=self.actor)))
 
     @describe.rotate_password
     def rotate(self, request: Request, id: str) -> Response:
         instance = self.find(id)
-        password = lifecycle.rotate(instance, requested_by=self.caller.token_id)
+        password = lifecycle.rotate(instance, by=self.actor)
         return Response(answers.rotated(instance, password), status=202)

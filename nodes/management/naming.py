@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts import actors
 from nodes import intents
 from nodes.models import Node
 from nodes.states import Intent
@@ -26,5 +27,5 @@ class IntentCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         node = find(options["name"])
-        intents.want(node, self.intent)
+        intents.want(node, self.intent, by=actors.command())
         self.stdout.write(f"{node.name} is {node.intent} and {node.health}; it has {node.slots_used} databases.")

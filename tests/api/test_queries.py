@@ -26,13 +26,14 @@ QUERIES = {
     "get": (2, "GET", "/instances/{id}", {}),
     "operations": (3, "GET", "/instances/{id}/operations", {}),
     "credentials": (2, "GET", "/instances/{id}/credentials", {}),
-    "reveal": (2, "POST", "/instances/{id}/credentials/reveal", {}),
-    # savepoint in, out; the account's row and count; node, its row, slot; instance, operation, event
-    "create": (11, "POST", "/instances", {"data": {"name": "four"}, "content_type": "application/json"}),
-    # savepoint in, out; the change and what it made; the open operation's end, the new one, the event
-    "restart": (9, "POST", "/instances/{id}/restart", {}),
-    "rotate": (9, "POST", "/instances/{id}/credentials/rotate", {}),
-    "delete": (9, "DELETE", "/instances/{id}", {}),
+    # the audit entry
+    "reveal": (3, "POST", "/instances/{id}/credentials/reveal", {}),
+    # savepoint in, out; the account's row and count; node, its row, slot; instance, audit entry, operation, event
+    "create": (12, "POST", "/instances", {"data": {"name": "four"}, "content_type": "application/json"}),
+    # savepoint in, out; the change and what it made; the audit entry; the open operation's end, the new one, the event
+    "restart": (10, "POST", "/instances/{id}/restart", {}),
+    "rotate": (10, "POST", "/instances/{id}/credentials/rotate", {}),
+    "delete": (10, "DELETE", "/instances/{id}", {}),
 }
 
 

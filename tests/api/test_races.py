@@ -11,6 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts import tokens
+from accounts.actors import SYSTEM
 from billing import plans
 from billing.models import Usage
 from instances import provisioning
@@ -74,7 +75,7 @@ def test_a_quota_that_changes_under_load_is_exact_before_and_after():
         return factories.client(customer.secret).get(WHOAMI).status_code
 
     def change(limit: int) -> int:
-        plans.set_limits(customer.plan.slug, {"max_requests_per_day": limit})
+        plans.set_limits(customer.plan.slug, {"max_requests_per_day": limit}, by=SYSTEM)
         return 0
 
     answers = at_once([call] * 40 + [partial(change, 45)] + [call] * 20)
@@ -91,7 +92,7 @@ def test_from_the_moment_of_its_revocation_a_token_under_load_is_refused():
     customer, revoked = factories.customer(), threading.Event()
 
     def revoke() -> list[int]:
-        tokens.revoke(customer.token.prefix)
+        tokens.revoke(customer.token.prefix, by=SYSTEM)
         revoked.set()
         return []
 

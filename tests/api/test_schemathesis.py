@@ -18,6 +18,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from accounts.scopes import Scope
 from devstack import ports
 from instances import lifecycle, provisioning
@@ -210,7 +211,7 @@ def test_a_token_that_may_only_read_changes_nothing_whatever_it_sends(server, fl
 def instance(customer: factories.Customer) -> None:
     lifecycle.create(
         account_id=customer.account.pk,
-        requested_by=None,
+        by=SYSTEM,
         max_databases=None,
         max_storage_mb=32,
         name="db",

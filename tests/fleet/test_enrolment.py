@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError
 
+from accounts.actors import SYSTEM
 from nodes import enrolment, transport
 from nodes.errors import EnrolmentError, LoginRefused
 from nodes.health import endpoint
@@ -73,7 +74,7 @@ def interrupted_after(number: int) -> type[SystemdEnrolment]:
 
 
 def test_an_enrolment_that_is_interrupted_after_a_step_is_simply_run_again(machine: Machine, monkeypatch) -> None:
-    titles = [step.title for step in SystemdEnrolment.steps(SystemdEnrolment(None, lambda shown: True))]
+    titles = [step.title for step in SystemdEnrolment.steps(SystemdEnrolment(None, lambda shown: True, SYSTEM))]
     for number in range(4, len(titles), 2):
         with monkeypatch.context() as patch:
             command = "nodes.management.commands.enroll_node.SystemdEnrolment"

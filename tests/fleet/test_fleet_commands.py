@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from accounts.models import AuditEntry
 from instances.models import Instance
 from nodes import packing, transport
 from nodes.health import endpoint
@@ -56,6 +57,11 @@ def test_operators_check_drain_upgrade_and_remove_a_node(fleet: Fleet) -> None:
         run("remove_node", machine.name)
     assert "1 databases are lost" in run("remove_node", machine.name, "--write-off")
     assert not Node.objects.exists()
+    trail = AuditEntry.objects.filter(actor_kind="command").order_by("id").values_list("action", flat=True)
+    assert [action for action in trail if action != "region.create"] == [
+        "node.enrol", "node.activate", "node.drain", "node.disable", "node.activate", "node.upgrade",
+        "instance.lose", "node.write_off",
+    ]  # fmt: skip
     RealNode(machine).forget_everything()
 
 

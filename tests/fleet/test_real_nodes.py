@@ -11,6 +11,7 @@ from django.utils import timezone
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from accounts.actors import SYSTEM
 from instances import lifecycle
 from instances.models import Instance, Operation
 from instances.states import Status
@@ -39,7 +40,7 @@ class World:
     def create(self) -> Instance:
         return lifecycle.create(
             account_id=self.account.pk,
-            requested_by=None,
+            by=SYSTEM,
             max_databases=None,
             max_storage_mb=16,
             name="db",
@@ -166,7 +167,7 @@ def a_machine_cannot_be_reached(world: World, machine: Machine) -> None:
     assert machine.address in node.last_error
 
     doomed.node.refresh_from_db()
-    assert lifecycle.delete(doomed, requested_by=None, force=False) == lifecycle.Mode.FALLBACK
+    assert lifecycle.delete(doomed, by=SYSTEM, force=False) == lifecycle.Mode.FALLBACK
     doomed.refresh_from_db()
     assert doomed.status == Status.DELETED
     assert doomed.slot is not None, "its ports are kept until the node has confirmed"
@@ -181,7 +182,7 @@ def a_machine_cannot_be_reached(world: World, machine: Machine) -> None:
 
 def everything_is_deleted(world: World) -> None:
     for instance in Instance.objects.filter(status=Status.RUNNING).select_related("node"):
-        lifecycle.delete(instance, requested_by=None, force=False)
+        lifecycle.delete(instance, by=SYSTEM, force=False)
     eventually(settled, "all deleted")
     everything_is_as_promised(world)
     for node in Node.objects.all():

@@ -3,6 +3,7 @@
 import pytest
 from django.core.management import CommandError, call_command
 
+from accounts.models import AuditEntry
 from nodes.models import Node, Region
 from tests.local_node import Machine, node
 
@@ -21,6 +22,7 @@ def test_enrolling_again_changes_what_is_said_and_keeps_what_the_operator_wants(
     Node.objects.update(intent="draining")
     machine.enroll(**{"capacity-mb": 555})
     assert (node().capacity_mb, node().intent) == (555, "draining")
+    assert AuditEntry.objects.filter(action="node.enrol").first().changes["capacity_mb"][1] == 555
     assert Node.objects.count() == 1
 
 

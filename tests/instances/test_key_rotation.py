@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
+from accounts.actors import SYSTEM
+from accounts.models import AuditEntry
 from devstack import keys
 from nodes import key_rotation, transport
 from nodes.errors import AgentError, LoginRefused, NodeError, Unreachable
@@ -70,6 +72,9 @@ def test_both_keys_are_taken_and_then_only_the_new_one(machine: Machine, old: st
     assert not lets_in(old)
     assert lets_in(new)
     assert machine.authorized_keys.read_text() == before.replace(transport.public_key(old), transport.public_key(new))
+    for action in ("node.take_ssh_key", "node.retire_ssh_keys"):
+        entry = AuditEntry.objects.get(action=action)
+        assert (entry.actor_kind, entry.changes["public_key"][1]) == ("command", transport.public_key(new))
 
 
 def test_each_half_can_be_run_again_and_changes_nothing(old: str, new: str, settings, machine: Machine):
@@ -101,7 +106,7 @@ def test_an_offline_node_holds_up_nobody_but_itself(old: str, new: str, settings
 def test_a_node_that_missed_the_first_half_is_brought_after(old: str, new: str, settings):
     key_rotation.make_pair(new)
     settings.BASEKV_SSH_KEY = new
-    [(_, error)] = key_rotation.retire_old(None)
+    [(_, error)] = key_rotation.retire_old(None, by=SYSTEM)
     assert f"With BASEKV_SSH_KEY set to the old key, run rotate_ssh_key --new-key {new}" in str(error)
     assert lets_in(old), "what is not proved takes nothing away"
     settings.BASEKV_SSH_KEY = old
@@ -166,7 +171,7 @@ def test_an_old_agent_is_upgraded_first(old: str, new: str, monkeypatch):
         raise AgentError("unknown_verb", "The verb must be one of probe.", permanent=True)
 
     monkeypatch.setattr(transport, "call_with_key", ancient)
-    [(_, error)] = key_rotation.install(made(new))
+    [(_, error)] = key_rotation.install(made(new), by=SYSTEM)
     assert "upgrade_agents real" in str(error)
 
 
@@ -186,7 +191,7 @@ def test_an_old_key_that_still_lets_us_in_is_a_failure(old: str, new: str, setti
         machine.authorized_keys.write_text(both)
 
     monkeypatch.setattr(key_rotation, "authorize", careless)
-    [(_, error)] = key_rotation.retire_old(old)
+    [(_, error)] = key_rotation.retire_old(old, by=SYSTEM)
     assert f"still lets {old} in" in str(error)
 
 

@@ -25,6 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from accounts.actors import SYSTEM
 from instances import lifecycle, provisioning, reconcile, tasks
 from instances.errors import DatabaseLimitReached, InvalidTransition, NoNodeAvailable, NotFound
 from instances.models import Event, Instance, Operation
@@ -194,7 +195,7 @@ class Lifecycle(RuleBasedStateMachine):
         try:
             instance = lifecycle.create(
                 account_id=self.customers[customer],
-                requested_by=None,
+                by=SYSTEM,
                 max_databases=limit,
                 max_storage_mb=32,
                 name="db",
@@ -253,11 +254,11 @@ class Lifecycle(RuleBasedStateMachine):
 
     def say(self, instance: Instance, verb: str) -> str:
         if verb == "restart":
-            lifecycle.restart(instance, requested_by=None)
+            lifecycle.restart(instance, by=SYSTEM)
             return ""
         if verb == "rotate":
-            return lifecycle.rotate(instance, requested_by=None)
-        return lifecycle.delete(instance, requested_by=None, force=verb == "delete by force")
+            return lifecycle.rotate(instance, by=SYSTEM)
+        return lifecycle.delete(instance, by=SYSTEM, force=verb == "delete by force")
 
     # --- Workers ------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import redis
 from django.core.management import call_command
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from instances import lifecycle, orphans, reconcile
 from instances.models import Event, Instance, Operation, Orphan
 from instances.provisioning import carry_out
@@ -25,7 +26,7 @@ def running(machine: Machine) -> Instance:
     machine.enroll()
     instance = lifecycle.create(
         account_id=factories.customer().account.pk,
-        requested_by=None,
+        by=SYSTEM,
         max_databases=None,
         max_storage_mb=16,
         name="db",
@@ -77,7 +78,7 @@ def test_a_database_whose_row_is_lost_is_stopped_kept_for_a_day_and_erased(runni
 
 def test_what_is_wanted_is_left_alone_also_while_it_is_being_deleted_or_waits_for_its_node(running):
     deal_with_them()
-    lifecycle.delete(Instance.objects.select_related("node").get(), requested_by=None, force=True)
+    lifecycle.delete(Instance.objects.select_related("node").get(), by=SYSTEM, force=True)
     deal_with_them()
     assert not Orphan.objects.exists()
     assert answers(running)
@@ -85,7 +86,7 @@ def test_what_is_wanted_is_left_alone_also_while_it_is_being_deleted_or_waits_fo
 
 def test_a_report_from_before_the_end_of_a_deletion_makes_no_orphan(running):
     health.probe([node()])
-    lifecycle.delete(Instance.objects.select_related("node").get(), requested_by=None, force=False)
+    lifecycle.delete(Instance.objects.select_related("node").get(), by=SYSTEM, force=False)
     carry_out(Operation.objects.get(finished_at=None).pk)
     assert orphans.find() == []
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from accounts.actors import SYSTEM
 from instances import lifecycle
 from instances.models import Instance
 from tests.instances.test_provisioning import Database
@@ -27,7 +28,7 @@ def test_every_protocol_serves_and_a_rotation_keeps_the_keys_of_all(both: Databa
     both.client().set("a", "1")
     with Memcached(instance.memcached_port, old) as connection:
         assert connection.set("b", b"2") == "STORED"
-    new = lifecycle.rotate(Instance.objects.get(), requested_by=None)
+    new = lifecycle.rotate(Instance.objects.get(), by=SYSTEM)
     both.carry_out()
     assert both.status == "running"
     assert http(instance.http_port, "/GET/a", new) == (200, '{"GET":"1"}')
@@ -39,7 +40,7 @@ def test_every_protocol_serves_and_a_rotation_keeps_the_keys_of_all(both: Databa
 def test_a_removal_closes_every_port_and_gives_everything_back(both: Database):
     ports = [both.instance.redis_port, both.instance.memcached_port, both.instance.http_port]
     assert all(listens(port) for port in ports)
-    lifecycle.delete(Instance.objects.select_related("node").get(), requested_by=None, force=False)
+    lifecycle.delete(Instance.objects.select_related("node").get(), by=SYSTEM, force=False)
     both.carry_out()
     assert both.status == "deleted"
     assert not any(listens(port) for port in ports)

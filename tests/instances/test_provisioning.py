@@ -11,6 +11,7 @@ from django.utils import timezone
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from accounts.actors import SYSTEM
 from instances import lifecycle, provisioning, reconcile
 from instances.models import Event, Instance, Operation
 from nodes import health, transport
@@ -27,7 +28,7 @@ class Database:
     def __init__(self, storage_mb: int = 16, protocol: str = "redis") -> None:
         self.instance = lifecycle.create(
             account_id=factories.customer().account.pk,
-            requested_by=None,
+            by=SYSTEM,
             max_databases=None,
             max_storage_mb=storage_mb,
             name="db",
@@ -111,10 +112,10 @@ def test_a_thousand_keys_survive_a_restart_and_a_rotation(database):
     client = database.client()
     client.mset({f"key{number}": f"value{number}" for number in range(1000)})
     old = lifecycle.password(database.instance)
-    lifecycle.restart(database.instance, requested_by=None)
+    lifecycle.restart(database.instance, by=SYSTEM)
     assert database.status == "restarting"
     database.carry_out()
-    new = lifecycle.rotate(Instance.objects.get(), requested_by=None)
+    new = lifecycle.rotate(Instance.objects.get(), by=SYSTEM)
     assert database.status == "restarting"
     database.carry_out()
     assert database.status == "running"
@@ -128,7 +129,7 @@ def test_a_thousand_keys_survive_a_restart_and_a_rotation(database):
 
 
 def test_after_a_delete_the_port_is_closed_and_everything_is_given_back(database):
-    lifecycle.delete(Instance.objects.select_related("node").get(), requested_by=None, force=False)
+    lifecycle.delete(Instance.objects.select_related("node").get(), by=SYSTEM, force=False)
     assert not database.closed()
     database.carry_out()
     assert database.status == "deleted"
@@ -139,7 +140,7 @@ def test_after_a_delete_the_port_is_closed_and_everything_is_given_back(database
 
 def test_a_forced_delete_gives_the_port_back_only_when_the_node_has_confirmed(database, machine):
     machine.shut_down()
-    lifecycle.delete(Instance.objects.select_related("node").get(), requested_by=None, force=True)
+    lifecycle.delete(Instance.objects.select_related("node").get(), by=SYSTEM, force=True)
     database.carry_out()
     assert database.status == "deleted"
     assert database.instance.slot is not None
@@ -179,7 +180,7 @@ def test_what_cannot_be_done_by_its_deadline_has_failed_and_a_restart_mends_it(m
     database.carry_out()
     assert (database.status, database.operation.state) == ("failed", "failed")
     machine.boot()
-    lifecycle.restart(database.instance, requested_by=None)
+    lifecycle.restart(database.instance, by=SYSTEM)
     database.carry_out()
     assert database.status == "running"
 
@@ -212,7 +213,7 @@ def test_a_worker_that_was_overtaken_writes_nothing(machine, monkeypatch, overta
         if overtaken_by == "another worker":
             Operation.objects.update(lease=uuid.uuid4())
         else:
-            lifecycle.delete(Instance.objects.select_related("node").get(), requested_by=None, force=False)
+            lifecycle.delete(Instance.objects.select_related("node").get(), by=SYSTEM, force=False)
         return answer
 
     monkeypatch.setattr(transport, "call", overtaken)
@@ -265,7 +266,7 @@ def test_a_changed_host_key_is_never_trusted(database, machine):
     machine.shut_down()
     (machine.home / ".ssh-host-key").unlink()
     machine.boot()
-    lifecycle.restart(database.instance, requested_by=None)
+    lifecycle.restart(database.instance, by=SYSTEM)
     database.carry_out()
     assert (database.status, database.operation.state) == ("failed", "failed")
     assert "host key" in database.operation.error

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from accounts.actors import SYSTEM
 from instances import lifecycle
 from instances.errors import InvalidTransition
 from instances.models import Event, Instance, Operation
@@ -18,7 +19,7 @@ def instance():
     factories.node()
     return lifecycle.create(
         account_id=factories.customer().account.pk,
-        requested_by=None,
+        by=SYSTEM,
         max_databases=None,
         max_storage_mb=32,
         name="db",
@@ -53,8 +54,8 @@ def test_a_stale_copy_changes_nothing_that_has_moved_on(instance, status):
     Instance.objects.update(status=status)
     before = (Operation.objects.count(), Event.objects.count())
     if status in TRANSITIONS[Status.RESTARTING]:
-        lifecycle.restart(stale, requested_by=None)
+        lifecycle.restart(stale, by=SYSTEM)
     else:
         with pytest.raises(InvalidTransition):
-            lifecycle.restart(stale, requested_by=None)
+            lifecycle.restart(stale, by=SYSTEM)
         assert (Operation.objects.count(), Event.objects.count()) == before

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from accounts import registry, tokens
+from accounts import actors, registry, tokens
 from accounts.errors import AccountError
 from accounts.scopes import Scope
 
@@ -26,11 +26,14 @@ class Command(BaseCommand):
         if days is not None and not 0 < days <= 36_500:
             raise CommandError("--expires-in-days takes a number of days from 1 to 36500.")
         try:
-            service_account = registry.service_account(registry.find(options["account"]), options["service_account"])
+            service_account = registry.service_account(
+                registry.find(options["account"]), options["service_account"], by=actors.command()
+            )
             token, text = tokens.issue(
                 service_account,
                 scopes=options["scope"],
                 expires_at=timezone.now() + timedelta(days=days) if days else None,
+                by=actors.command(),
             )
         except AccountError as error:
             raise CommandError(str(error)) from None

@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts import tokens
+from accounts import actors, tokens
 from accounts.errors import AccountError
 
 
@@ -15,7 +15,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            token = tokens.revoke(options["prefix"])
+            token = tokens.revoke(options["prefix"], by=actors.command())
         except AccountError as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"{token.prefix} is revoked since {token.revoked_at:%Y-%m-%d %H:%M:%S} UTC.")

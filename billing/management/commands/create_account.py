@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts import actors
 from accounts.errors import AccountError
 from billing import plans
 from billing.errors import BillingError
@@ -22,7 +23,7 @@ class Command(BaseCommand):
         if not 0 < len(name) <= 100:
             raise CommandError("The name takes 1 to 100 characters.")
         try:
-            account = plans.open_account(name, plans.find(options["plan"]))
+            account = plans.open_account(name, plans.find(options["plan"]), by=actors.command())
         except (AccountError, BillingError) as error:
             raise CommandError(str(error)) from None
         if options["json"]:

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts import actors
 from billing import plans
 from billing.errors import BillingError
 from billing.plans import LIMITS
@@ -33,7 +34,7 @@ class Command(BaseCommand):
         if storage_mb is not None and not 1 <= storage_mb <= LARGEST_STORAGE_MB:
             raise CommandError(f"--max-storage-mb takes 1 to {LARGEST_STORAGE_MB}, or 'unlimited'.")
         try:
-            plan = plans.set_limits(options["slug"], changes)
+            plan = plans.set_limits(options["slug"], changes, by=actors.command())
         except BillingError as error:
             raise CommandError(str(error)) from None
         shown = (getattr(plan, name) for name in LIMITS)

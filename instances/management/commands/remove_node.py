@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts import actors
 from instances.removal import NodeInUse, remove
 from nodes.management.naming import find
 
@@ -23,7 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            lost = remove(find(options["name"]), write_off=options["write_off"])
+            lost = remove(find(options["name"]), write_off=options["write_off"], by=actors.command())
         except NodeInUse as error:
             raise CommandError(str(error)) from None
         if options["json"]:

@@ -5,7 +5,8 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_slug
 
-from nodes.models import Region
+from accounts import actors
+from nodes import regions
 
 
 class Command(BaseCommand):
@@ -20,5 +21,5 @@ class Command(BaseCommand):
             validate_slug(options["slug"])
         except ValidationError as error:
             raise CommandError(f"{options['slug']!r}: {error.messages[0]}") from None
-        region, created = Region.objects.update_or_create(slug=options["slug"], defaults={"name": options["name"]})
-        self.stdout.write(f"{region.slug}: {region.name}{'' if created else ' (was there)'}")
+        region, added = regions.add(options["slug"], options["name"], by=actors.command())
+        self.stdout.write(f"{region.slug}: {region.name}{'' if added else ' (was there)'}")

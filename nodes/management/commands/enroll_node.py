@@ -6,6 +6,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts import actors
 from nodes.enrolment import Enrolment, Step, Wanted
 from nodes.errors import NodeError
 from nodes.models import Node
@@ -45,7 +46,8 @@ class Command(BaseCommand):
         expected = options["host_key"]
         want = wanted(options)
         kind = SystemdEnrolment if want.supervisor == Supervisor.SYSTEMD else Enrolment
-        enrolment = kind(want, confirm=(lambda shown: shown == expected) if expected else self.ask_whether)
+        confirm = (lambda shown: shown == expected) if expected else self.ask_whether
+        enrolment = kind(want, confirm, by=actors.command())
         for step in enrolment.steps():
             self.stdout.write(f"  {step.title:<12} ", ending="")
             self.stdout.flush()

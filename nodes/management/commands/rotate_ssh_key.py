@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts import actors
 from nodes import key_rotation
 from nodes.errors import NodeError
 from nodes.models import Node
@@ -33,14 +34,15 @@ class Command(BaseCommand):
 
     def install(self, new_key: str) -> None:
         key_rotation.make_pair(new_key)
-        self.show(key_rotation.install(new_key), "takes the new key")
+        self.show(key_rotation.install(new_key, by=actors.command()), "takes the new key")
         self.stdout.write(
             f"Every node takes the new key. Set BASEKV_SSH_KEY to {new_key} everywhere, restart the workers, and then "
             f"run: rotate_ssh_key --retire-old --old-key {settings.BASEKV_SSH_KEY}"
         )
 
     def retire_old(self, old_key: str | None) -> None:
-        self.show(key_rotation.retire_old(old_key), "refuses the old key" if old_key else "takes the key in use only")
+        outcomes = key_rotation.retire_old(old_key, by=actors.command())
+        self.show(outcomes, "refuses the old key" if old_key else "takes the key in use only")
         self.stdout.write(f"Every node takes {settings.BASEKV_SSH_KEY} and no other key of ours.")
 
     def show(self, outcomes: Iterator[tuple[Node, NodeError | None]], done: str) -> None:

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts import actors
 from nodes import upgrades
 from nodes.management.naming import find
 
@@ -16,7 +17,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         nodes = [find(name) for name in options["names"]] or upgrades.outdated()
         failed = 0
-        for node, error in upgrades.upgrade_all(nodes):
+        for node, error in upgrades.upgrade_all(nodes, by=actors.command()):
             failed += error is not None
             self.stdout.write(f"  {node.name:<20} {error or 'upgraded'}")
         if failed:

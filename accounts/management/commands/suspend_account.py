@@ -1,0 +1,22 @@
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from accounts import actors, registry
+from accounts.errors import AccountError
+
+
+class Command(BaseCommand):
+    help = "Refuse an account's tokens from the next request on. Its databases go on."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("account", help="the account's name or id")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            account = registry.find(options["account"])
+        except AccountError as error:
+            raise CommandError(str(error)) from None
+        registry.suspend(account, by=actors.command())
+        self.stdout.write(f"{account} is suspended since {account.suspended_at:%Y-%m-%d %H:%M:%S} UTC.")
