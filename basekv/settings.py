@@ -144,6 +144,8 @@ CELERY_BEAT_SCHEDULE = {
     "pick up what is due": {"task": "instances.sweep", "schedule": 2, "options": {"expires": 2}},
     "compare with the nodes": {"task": "instances.reconcile", "schedule": 5, "options": {"expires": 5}},
     "deal with orphans": {"task": "instances.deal_with_orphans", "schedule": 10, "options": {"expires": 10}},
+    "refresh the alerts": {"task": "instances.refresh_alerts", "schedule": 15, "options": {"expires": 15}},
+    "forget old alerts": {"task": "instances.forget_alerts", "schedule": 86400, "options": {"expires": 86400}},
     "forget old idempotency keys": {
         "task": "instances.forget_idempotency_keys",
         "schedule": 3600,
