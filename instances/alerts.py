@@ -5,7 +5,7 @@ A lost run costs a moment, and no alert stays because somebody forgot to take it
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
@@ -24,7 +24,7 @@ HEARTBEAT = "alerts"
 SILENT_AFTER = timedelta(minutes=2)
 
 # Any number that nobody else uses.
-LOCK = 0x616C657274
+LOCK = 0x616C6572
 
 OPEN_OR_REFRESH = """
     INSERT INTO instances_alert (kind, severity, subject_type, subject_id, subject_label, text, what_to_do,
@@ -61,18 +61,23 @@ def acknowledge(alert_id: int, *, by: Actor) -> bool:
 
 def refresh() -> None:
     """Compares all conditions with the open alerts."""
-    with transaction.atomic():
-        if one_at_a_time():
-            now = timezone.now()
-            seen = [sighting for condition in CONDITIONS for sighting in condition.sightings(now)]
-            settle({condition.kind for condition in CONDITIONS}, seen, now)
-            Heartbeat.objects.update_or_create(pk=HEARTBEAT, defaults={"at": now})
+    kinds = {condition.kind for condition in CONDITIONS}
+    compare(HEARTBEAT, kinds, lambda now: [found for condition in CONDITIONS for found in condition.sightings(now)])
 
 
-def one_at_a_time() -> bool:
-    """False: another worker is at it. Until the transaction ends."""
+@transaction.atomic
+def compare(name: str, kinds: Collection[str], look: Callable[[datetime], Sequence[Sighting]]) -> None:
+    """What `look` sees, with the open alerts of these kinds; unless another worker is just at the same."""
+    if one_at_a_time(name):
+        now = timezone.now()
+        settle(kinds, look(now), now)
+        Heartbeat.objects.update_or_create(pk=name, defaults={"at": now})
+
+
+def one_at_a_time(name: str) -> bool:
+    """Until the transaction ends."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, hashtext(%s))", [LOCK, name])
         return bool(cursor.fetchone()[0])
 
 

@@ -5,7 +5,7 @@ import uuid
 from celery import shared_task
 from django.utils import timezone
 
-from instances import alerts, idempotency, lifecycle, orphans, provisioning
+from instances import alerts, idempotency, invariants, lifecycle, orphans, provisioning
 from instances import reconcile as reconciliation
 from instances.models import Operation
 
@@ -49,3 +49,8 @@ def refresh_alerts() -> None:
 @shared_task(name="instances.forget_alerts")
 def forget_alerts() -> None:
     alerts.forget()
+
+
+@shared_task(name="instances.watch_invariants")
+def watch_invariants() -> None:
+    invariants.watch()
