@@ -1,0 +1,84 @@
+"""What was promised, compared with what is there."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from subprocess import CalledProcessError
+
+import redis
+
+from tests.faults.cluster import Cluster
+from tests.faults.customer import Customer, Database, wait_until
+
+# Seconds. A worker that was killed keeps its operation for as long as its lease.
+SETTLED_WITHIN = 75.0
+OPEN = "SELECT count(*) FROM instances_operation WHERE finished_at IS NULL"
+UNSETTLED = "SELECT count(*) FROM instances_instance WHERE status NOT IN ('running', 'deleted')"
+
+
+def settle(cluster: Cluster) -> None:
+    """Until every operation has ended, and every database runs or is gone."""
+    try:
+        wait_until(lambda: cluster.sql(f"SELECT ({OPEN}) + ({UNSETTLED})") == [(0,)], "settled", SETTLED_WITHIN)
+    except AssertionError:
+        left = cluster.sql(
+            "SELECT i.status, o.kind, o.state, o.attempts, o.error, o.due_at - now(), o.leased_until - now()"
+            " FROM instances_instance i"
+            " LEFT JOIN instances_operation o ON o.instance_id = i.id AND o.finished_at IS NULL"
+            " WHERE i.status NOT IN ('running', 'deleted') OR o.id IS NOT NULL"
+        )
+        raise AssertionError(f"Not settled within {SETTLED_WITHIN:g} s: {left}") from None
+
+
+def check(cluster: Cluster, customers: Iterable[Customer]) -> Counter[str]:
+    """What was kept, counted; what was broken is a list in the AssertionError."""
+    kept: Counter[str] = Counter()
+    broken: list[str] = []
+    for customer in customers:
+        broken += [f"a customer met {answer}" for answer in customer.refused]
+        kept.update({f"answers {status}": count for status, count in customer.answers.items()})
+        for database in customer.databases:
+            found = broken_promises(customer, database)
+            broken += found
+            kept["databases"] += 1
+            kept["keys"] += len(database.keys) if not database.leaving else 0
+    broken += broken_invariants(cluster)
+    assert not broken, "\n".join(broken)
+    return kept
+
+
+def broken_promises(customer: Customer, database: Database) -> list[str]:
+    answer = customer.ask("GET", f"/instances/{database.id}")
+    assert answer is not None
+    if database.gone:
+        return [] if answer.status_code == 404 else [f"{database.id} was deleted and is {answer.text}"]
+    if database.leaving:
+        return []
+    if answer.status_code != 200 or answer.json()["status"] != "running":
+        return [f"{database.id} is not running: {answer.text}"]
+    return [f"{database.id}: {found}" for found in broken_database(customer, database)]
+
+
+def broken_database(customer: Customer, database: Database) -> list[str]:
+    client = customer.connect(database)
+    assert client is not None
+    with client:
+        names = list(database.keys)
+        values = client.mget(names) if names else []
+        broken = [f"key {n} is {v!r}" for n, v in zip(names, values, strict=True) if v != database.keys[n]]
+    if database.old_password:
+        try:
+            customer.connect(database, password=database.old_password).ping()
+            broken.append("it takes the password from before its last rotation")
+        except redis.AuthenticationError:
+            pass
+    return broken
+
+
+def broken_invariants(cluster: Cluster) -> list[str]:
+    """As an operator would ask for them."""
+    try:
+        cluster.manage("audit_invariants", "--nodes", "--json")
+    except CalledProcessError as error:
+        return [json.dumps(json.loads(error.stdout)) if error.returncode == 3 else error.stdout + error.stderr]
+    return []
