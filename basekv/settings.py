@@ -52,6 +52,7 @@ CSRF_TRUSTED_ORIGINS = words("BASEKV_TRUSTED_ORIGINS", "")
 BASEKV_TRUSTED_PROXIES = [ip_network(word) for word in words("BASEKV_TRUSTED_PROXIES", "")]
 
 INSTALLED_APPS = [
+    "unfold",  # before the admin, whose templates and site it takes the place of
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -143,6 +144,8 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     # An option `expires` as long as the period: beats that nobody took do not pile up in the queue.
     "probe the nodes": {"task": "nodes.probe", "schedule": 10, "options": {"expires": 10}},
+    "upgrade the nodes' agents": {"task": "nodes.upgrade_agents", "schedule": 10, "options": {"expires": 10}},
+    "forget how nodes were": {"task": "nodes.forget_history", "schedule": 3600, "options": {"expires": 3600}},
     "pick up what is due": {"task": "instances.sweep", "schedule": 2, "options": {"expires": 2}},
     "compare with the nodes": {"task": "instances.reconcile", "schedule": 5, "options": {"expires": 5}},
     "deal with orphans": {"task": "instances.deal_with_orphans", "schedule": 10, "options": {"expires": 10}},
@@ -188,6 +191,15 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     # Instead of the standard hook, which moves enums out of the places where the contract has them.
     "POSTPROCESSING_HOOKS": ["basekv.api.schema.require_token"],
+}
+
+# --- The console ------------------------------------------------------------------------------------------------
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "BaseKV",
+    "SITE_HEADER": "BaseKV",
+    "SITE_SUBHEADER": "The fleet and its customers",
+    "SITE_URL": None,
 }
 
 # --- Web security -----------------------------------------------------------------------------------------------

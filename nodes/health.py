@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from nodes import transport
+from nodes import history, transport
 from nodes.errors import HostKeyMismatch, NodeError
 from nodes.models import Node
 from nodes.states import Health
@@ -16,7 +16,6 @@ from nodes.transport import Endpoint
 logger = logging.getLogger(__name__)
 
 PROBE_TIMEOUT = 8.0  # seconds
-PROBED_AT_ONCE = 200
 # Measured from the last good probe. With a probe every 10 s, one lost probe changes nothing.
 STALE_AFTER = timedelta(seconds=25)
 OFFLINE_AFTER = timedelta(seconds=90)
@@ -28,19 +27,26 @@ def endpoint(node: Node) -> Endpoint:
     return Endpoint(host=node.ssh_host, port=node.ssh_port, user=node.ssh_user, host_key=node.host_key)
 
 
+def probe_all() -> None:
+    """A round of all nodes; what this process kept open to a node that is none any more, or moved, is closed."""
+    nodes = list(Node.objects.all())
+    transport.close(but={endpoint(node) for node in nodes})
+    probe(nodes)
+
+
 def probe(nodes: Sequence[Node]) -> None:
     """Probes these nodes at once and writes down what came back."""
     began = timezone.now()
     answers = transport.call_many(
         [(endpoint(node), {"verb": "probe"}) for node in nodes],
         timeout=PROBE_TIMEOUT,
-        concurrency=PROBED_AT_ONCE,
     )
     for node, answer in zip(nodes, answers, strict=True):
         if isinstance(answer, NodeError):
             missed(node, answer)
         else:
             seen(node, answer, began)
+    history.record(list(zip(nodes, answers, strict=True)))
 
 
 def seen(node: Node, report: dict[str, Any], began: datetime) -> None:

@@ -1,6 +1,7 @@
 import uuid
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 
@@ -111,3 +112,24 @@ class Node(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class HealthSample(models.Model):
+    """How a node was at one moment; what was measured is null where it did not answer. See nodes.history."""
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="samples", db_index=False)
+    at = models.DateTimeField()
+    health = models.CharField("after it", max_length=20, choices=Health)
+    load = models.FloatField("load average of a minute, for each CPU", null=True)
+    memory = models.FloatField("share of its memory in use, 0 to 1", null=True)
+    disk = models.FloatField("share of its disk in use, 0 to 1", null=True)
+    clock_skew = models.FloatField("how far its clock was ahead, s", null=True)
+    error = models.TextField("why it did not answer", blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["node", "at"], name="nodes_healthsample_moment")]
+        # Written in this order, and forgotten by it.
+        indexes = [BrinIndex(fields=["at"], name="nodes_healthsample_at")]
+
+    def __str__(self) -> str:
+        return f"{self.node_id} at {self.at:%Y-%m-%d %H:%M:%S}"
