@@ -265,6 +265,8 @@ for arguments in (["audit_invariants", "--nodes", "--json"], ["alerts"], ["list_
 
 
 def use_the_commands(run: Run) -> None:
+    looked = "SELECT count(*) FROM instances_heartbeat WHERE name = 'alerts'"
+    wait_until(lambda: run.execute(looked) == "1", "Nobody has looked for alerts.")
     done = subprocess.run(
         [sys.executable, "manage.py", "shell", "--command", COMMANDS],
         env={**run.stack.environment, **run.stack.env},
