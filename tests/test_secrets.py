@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +99,7 @@ class Run:
     # --- As whoever looks over its shoulder -----------------------------------------------------------------------
 
     def watch_broker(self, until: threading.Event) -> None:
-        with redis.Redis.from_url(self.stack.env["REDIS_URL"]).monitor() as monitor:
+        with redis.Redis.from_url(self.stack.env["REDIS_URL"], socket_timeout=None).monitor() as monitor:
             while not until.is_set():
                 self.broker.append(str(monitor.next_command()))
 
@@ -120,17 +121,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         run = Run(stack)
         run.secrets |= configured(stack)
         over = threading.Event()
-        watchers = [threading.Thread(target=watch, args=[over]) for watch in (run.watch_broker, run.watch_processes)]
-        for watcher in watchers:
-            watcher.start()
-        try:
-            use_the_console(run)
-            use_the_api(run)
-            use_the_commands(run)
-        finally:
-            over.set()
-            for watcher in watchers:
-                watcher.join()
+        with ThreadPoolExecutor(2) as pool:
+            watching = [pool.submit(watch, over) for watch in (run.watch_broker, run.watch_processes)]
+            try:
+                use_the_console(run)
+                use_the_api(run)
+                use_the_commands(run)
+            finally:
+                over.set()
+            for watch in watching:
+                watch.result()
         yield run
     finally:
         stack.stop()
