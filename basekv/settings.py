@@ -216,6 +216,7 @@ SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 # A browser takes a name with __Host- from this host alone and over TLS: no other host of the domain can set it.
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = ("__Host-session", "__Host-csrf") if HTTPS else ("sessionid", "csrftoken")
 SESSION_COOKIE_SAMESITE, CSRF_COOKIE_SAMESITE = "Lax", "Strict"
+SESSION_ENGINE = "accounts.session_store"
 SESSION_COOKIE_AGE = 12 * 3600  # accounts/sessions.py has the limits that the server keeps
 LOGIN_URL = "sign_in"
 # Whoever signs in to the console without a second factor can do nothing but set one up.

@@ -27,10 +27,11 @@ def web(env: Mapping[str, str], port: int) -> Service:
 
 
 def worker(env: Mapping[str, str]) -> Service:
+    level = env.get("BASEKV_LOG_LEVEL", "info")
     options = [f"--hostname={WORKER}", "--pool=threads", "--concurrency=16", "--prefetch-multiplier=1"]
     return Service(
         "worker",
-        _module("celery", "-A", "basekv", "worker", *options, "--without-gossip", "--without-mingle", "-l", "info"),
+        _module("celery", "-A", "basekv", "worker", *options, "--without-gossip", "--without-mingle", "-l", level),
         env=env,
     )
 

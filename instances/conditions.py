@@ -140,8 +140,8 @@ CONDITIONS = [
         subject_type="node",
         wrong=with_late_deletions,
         text=lambda node: (
-            f"{node} ({node.health}) has not confirmed {node.late} deletions for more than "
-            f"{DELETION_EXPECTED.seconds // 60} minutes; the oldest was asked for at {at(node.oldest)}. "
+            f"Deletions that {node} ({node.health}) has not confirmed within "
+            f"{DELETION_EXPECTED.seconds // 60} minutes: {node.late}. The oldest was asked for at {at(node.oldest)}. "
             "Their memory and ports stay reserved."
         ),
         what_to_do="If the node is not online, bring it back: the deletions are carried out by themselves. If it is "

@@ -83,7 +83,7 @@ def call_with_key(
 ) -> dict[str, Any]:
     """`call` over a new connection with this private key, and so the proof that the node takes it."""
     completed = run(endpoint, FORCED_COMMAND, stdin=orjson.dumps(request), private_key=private_key, timeout=timeout)
-    return _answer(endpoint, completed)
+    return _answer(endpoint, request, completed)
 
 
 def run(
@@ -282,21 +282,31 @@ async def _call(lane: str, endpoint: Endpoint, request: Mapping[str, object], ti
             del links[lane, endpoint]
         link.retire()
         raise Unreachable(f"{_name(endpoint)} did not answer in {timeout:g} s.") from None
-    return _answer(endpoint, completed)
+    return _answer(endpoint, request, completed)
 
 
-def _answer(endpoint: Endpoint, completed: Completed) -> dict[str, Any]:
+def _answer(endpoint: Endpoint, request: Mapping[str, object], completed: Completed) -> dict[str, Any]:
     try:
         answer = orjson.loads(completed.stdout)
         if answer["ok"] is True:
             return dict(answer)
-        error = AgentError(str(answer["code"]), str(answer["error"]), permanent=not answer["retry"])
+        words = _repeatable(str(answer["error"]), request)
+        error = AgentError(str(answer["code"]), words, permanent=not answer["retry"])
     except (ValueError, KeyError, TypeError):
-        words = completed.stderr.decode(errors="replace").strip()[-200:] or "no error output"
+        words = _repeatable(completed.stderr.decode(errors="replace").strip(), request)[-200:] or "no error output"
         status = completed.exit_status
         message = f"{_name(endpoint)} did not answer as an agent does (exit status {status}: {words})."
         raise Garbage(message) from None
     raise error
+
+
+def _repeatable(words: str, request: Mapping[str, object]) -> str:
+    """What a node says may be what it was told: a shell in the agent's place repeats what it does not understand. Its
+    words go to logs and rows, which are no place for a password."""
+    secrets = [secret for name, secret in request.items() if "password" in name and isinstance(secret, str) and secret]
+    for secret in sorted(secrets, key=len, reverse=True):
+        words = words.replace(secret, "[a password]")
+    return words
 
 
 async def _call_many(

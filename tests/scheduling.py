@@ -3,7 +3,13 @@
 from xdist.scheduler import LoadScopeScheduling
 
 # Those with the most tests are begun first.
-TOGETHER = ("tests/fleet/", "tests/faults/", "tests/devstack/", "tests/api/test_schemathesis.py")
+TOGETHER = (
+    "tests/fleet/",
+    "tests/faults/",
+    "tests/devstack/",
+    "tests/api/test_schemathesis.py",
+    "tests/test_secrets.py",
+)
 
 
 class Scheduling(LoadScopeScheduling):

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 from accounts import roles
+from instances import invariants
+from instances.conditions import CONDITIONS
 from instances.states import TRANSITIONS, Status
 
 ROOT = Path(__file__).parent.parent
@@ -42,6 +44,18 @@ def test_every_dependency_has_its_reason():
     entries = re.findall(r'^    "[a-z][^"]*",(.*)$', text.partition("[tool.")[0], re.MULTILINE)
     assert len(entries) > 20
     assert all(entry.strip().startswith("# ") for entry in entries)
+
+
+def first_column(page: str, pattern: str) -> set[str]:
+    rows = re.findall(r"^\| (`.+?`) \|", (ROOT / "docs" / page).read_text(), re.MULTILINE)
+    return {name for row in rows for name in re.findall(f"`({pattern})`", row)}
+
+
+def test_every_alert_and_every_metric_is_documented():
+    kinds = {condition.kind for condition in CONDITIONS} | {invariants.KIND}
+    assert first_column("operating.md", "[a-z]+_[a-z_]+") >= kinds
+    source = (ROOT / "basekv" / "metrics.py").read_text()
+    assert first_column("operating.md", "basekv_[a-z_]+") == set(re.findall(r'"(basekv_[a-z_]+)"', source))
 
 
 def test_the_table_of_error_codes_is_complete():

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts import sessions, throttle
 from accounts.models import AuditEntry, User
+from accounts.session_store import SessionStore
 from tests.concurrency import at_once
 
 pytestmark = pytest.mark.django_db
@@ -137,7 +138,16 @@ class TestSession:
         before = inside.cookies["sessionid"].value
         sign_in(inside)
         assert inside.cookies["sessionid"].value != before
-        assert not Session.objects.filter(pk=before).exists()
+        assert not SessionStore().exists(before)
+
+    def test_the_database_does_not_have_what_opens_it(self, inside):
+        key = inside.cookies["sessionid"].value
+        assert SessionStore().exists(key)
+        [row] = Session.objects.all()
+        assert key not in f"{row.session_key} {row.session_data} {row.get_decoded()}"
+        thief = Client()
+        thief.cookies["sessionid"] = row.session_key
+        assert not self.lives(thief)
 
     def test_a_cookie_planted_before_is_worth_nothing_after(self, client, person):
         client.get(LOGIN)

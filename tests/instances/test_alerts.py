@@ -72,7 +72,7 @@ def fail():
 # kind -> (what breaks it, what mends it, what the operator is told)
 CAUSES = {
     "operation_late": (open_operation("restart", deadline=1), finish, "restart of db"),
-    "deletions_late": (open_operation("deprovision", created_at=11), finish, "has not confirmed 1 deletions"),
+    "deletions_late": (open_operation("deprovision", created_at=11), finish, "has not confirmed within 10 minutes: 1."),
     "instance_failed": (fail, lambda: Instance.objects.update(status="running"), "the engine does not start"),
     "node_stale": (set_node(health="stale"), set_node(health="online"), "was last seen"),
     "node_offline": (

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 )
 
 from accounts.actors import SYSTEM
-from instances import lifecycle, provisioning, reconcile, tasks
+from instances import checks, lifecycle, provisioning, reconcile, tasks
 from instances.errors import DatabaseLimitReached, InvalidTransition, NoNodeAvailable, NotFound
 from instances.models import Event, Instance, Operation
 from instances.states import TRANSITIONS
@@ -158,6 +158,7 @@ class Lifecycle(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             self.every_history_is_legal()
+            self.the_checker_finds_nothing()
         finally:
             transaction.set_rollback(True)
             self.example.__exit__(None, None, None)
@@ -428,6 +429,11 @@ class Lifecycle(RuleBasedStateMachine):
             assert (history[0], history[-1]) == ("pending", model.status)
             for before, after in itertools.pairwise(history):
                 assert before == after or before in TRANSITIONS[after], history
+
+    def the_checker_finds_nothing(self) -> None:
+        """But for what no worker came to: here, time passes without one."""
+        broken = {finding.check for finding in checks.findings() if not finding.suspicious}
+        assert broken <= {"operation_ends_in_time"}
 
     # --- The model's words --------------------------------------------------------------------------------------
 

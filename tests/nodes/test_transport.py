@@ -104,6 +104,16 @@ def test_a_node_that_does_not_speak_agent_is_garbage(ssh_node: SshNode) -> None:
         transport.call(ssh_node.endpoint, PROBE)
 
 
+def test_a_node_that_repeats_what_it_was_told_brings_no_password_into_our_words(ssh_node: SshNode) -> None:
+    told = {"verb": "apply", "password": "new-one", "previous_password": "new-one-before"}
+    ssh_node.authorize('restrict,command="cat >&2; exit 127"')
+    with pytest.raises(Garbage) as error:
+        transport.call(ssh_node.endpoint, told)
+    assert '"verb":"apply"' in str(error.value)
+    assert "new-one" not in str(error.value)
+    assert "before" not in str(error.value)
+
+
 def test_an_answer_without_end_is_cut_off(ssh_node: SshNode, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 100_000)
     ssh_node.authorize('restrict,command="yes"')
