@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts import encryption
-from instances import leases, lifecycle, placement
+from instances import leases, placement, wakeups
 from instances.models import Event, Instance, Operation
 from instances.states import TRANSITIONS, Kind, OperationState, Status
 from nodes import transport
@@ -70,7 +70,7 @@ def hand_over(operation: Operation) -> None:
     """This worker is about to end: another one begins anew, which the agent bears, since all it does is idempotent."""
     logger.info("%s %s: handed over", operation, operation.pk)
     if leases.give_back(operation):
-        lifecycle.wake(operation.pk)
+        wakeups.wake(operation.pk)
 
 
 def give_up_or_postpone(operation: Operation) -> None:

@@ -4,7 +4,7 @@ from celery import shared_task
 from celery.worker import state
 from django.utils import timezone
 
-from instances import idempotency, leases, lifecycle, orphans, provisioning
+from instances import idempotency, leases, orphans, provisioning, wakeups
 from instances import reconcile as reconciliation
 from instances.models import Operation
 
@@ -25,7 +25,7 @@ def sweep() -> None:
     """Wakes workers while anything is due, whatever became of its own message."""
     due = Operation.objects.filter(leases.due(timezone.now())).order_by("due_at")
     for operation_id in due.values_list("pk", flat=True)[:WOKEN_AT_ONCE]:
-        lifecycle.wake(operation_id)
+        wakeups.wake(operation_id)
 
 
 @shared_task(name="instances.reconcile")

@@ -314,7 +314,7 @@ class Lifecycle(RuleBasedStateMachine):
         """Whatever message was lost: all that is due is found, and done."""
         self.tick()
         woken: list[uuid.UUID] = []
-        with mock.patch("instances.lifecycle.wake", woken.append):
+        with mock.patch("instances.wakeups.wake", woken.append):
             tasks.sweep()
         due = [
             operation
