@@ -39,7 +39,7 @@ def look_at_the_fleet(sender: Any, **_: object) -> None:
 @worker_shutting_down.connect
 def hand_over_in_time(**_: object) -> None:
     """Celery waits for what runs. An operation whose node does not answer would make it wait for long."""
-    from nodes import transport
+    from nodes import transport  # not above: the web server loads this module too
 
     timer = threading.Timer(GRACE, transport.abandon)
     timer.daemon = True

@@ -84,6 +84,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "basekv.requests.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "basekv.policies.ContentSecurityPolicy",
+    "basekv.bodies.BodyLimit",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -234,7 +236,22 @@ LOGIN_URL = "sign_in"
 # Whoever signs in to the console without a second factor can do nothing but set one up.
 BASEKV_REQUIRE_2FA = flag("BASEKV_REQUIRE_2FA")
 X_FRAME_OPTIONS = "DENY"
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
+SECURE_REFERRER_POLICY = "same-origin"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # of the console's forms, with basekv/bodies.py
+
+# Prefix of the path -> what a browser may load and run there; the longest one counts.
+NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+OURS = (
+    "default-src 'none'; script-src 'self'{scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+CONTENT_SECURITY_POLICIES = {
+    "/": NOTHING,
+    # Swagger UI styles its elements inline.
+    "/api/docs": OURS.format(scripts=""),
+    # So does the console's theme, whose Alpine.js also evaluates the expressions in its attributes.
+    "/admin/": OURS.format(scripts=" 'unsafe-eval'"),
+}
 
 # --- Logs: to standard error, one line a record, never a secret --------------------------------------------------
 

@@ -39,8 +39,10 @@ def take(only: uuid.UUID | None = None) -> Operation | None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT instances_take(%s, %s, %s, %s, %s)", [now, lease, now + LEASE, PER_NODE, only])
         taken: uuid.UUID | None = cursor.fetchone()[0]
+    if taken is None:
+        return None
     # None, too, if it was superseded in this moment.
-    return taken and Operation.objects.select_related("instance__node").filter(pk=taken, lease=lease).first()
+    return Operation.objects.select_related("instance__node").filter(pk=taken, lease=lease).first()
 
 
 def give_back(operation: Operation) -> bool:

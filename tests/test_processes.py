@@ -92,7 +92,7 @@ def test_the_web_server_answers_what_it_has_begun_before_it_ends(control_plane):
     factories.node()
     customer = factories.customer(databases=5)
     beat, web = control_plane.beat(), control_plane.web()
-    until(lambda: "beat: Starting" in control_plane.said("beat"), what="the beat has begun")
+    until(lambda: control_plane.beats, what="the beat has begun")
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
             Account.objects.select_for_update().get(pk=customer.account.pk)
