@@ -53,6 +53,8 @@ def words(name: str, default: str) -> list[str]:
 SECRET_KEY = required("BASEKV_SECRET_KEY")
 # Instance passwords at rest: Fernet keys, the first one encrypts, all of them decrypt.
 BASEKV_ENCRYPTION_KEYS = fernet_keys("BASEKV_ENCRYPTION_KEYS")
+# Whoever has it may read /metrics; without it there is no such page.
+BASEKV_METRICS_TOKEN = os.environ.get("BASEKV_METRICS_TOKEN", "")
 # Path of the OpenSSH private key with which the worker reaches the agents. The web process needs none.
 BASEKV_SSH_KEY = os.environ.get("BASEKV_SSH_KEY", "")
 
@@ -65,6 +67,7 @@ CSRF_TRUSTED_ORIGINS = words("BASEKV_TRUSTED_ORIGINS", "")
 BASEKV_TRUSTED_PROXIES = [ip_network(word) for word in words("BASEKV_TRUSTED_PROXIES", "")]
 
 INSTALLED_APPS = [
+    "unfold",  # before the admin, whose templates and site it takes the place of
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -173,9 +176,14 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     # An option `expires` as long as the period: beats that nobody took do not pile up in the queue.
     "probe the nodes": {"task": "nodes.probe", "schedule": 10, "options": {"expires": 10}},
+    "upgrade the nodes' agents": {"task": "nodes.upgrade_agents", "schedule": 10, "options": {"expires": 10}},
+    "forget how nodes were": {"task": "nodes.forget_history", "schedule": 3600, "options": {"expires": 3600}},
     "pick up what is due": {"task": "instances.sweep", "schedule": 2, "options": {"expires": 2}},
     "compare with the nodes": {"task": "instances.reconcile", "schedule": 5, "options": {"expires": 5}},
     "deal with orphans": {"task": "instances.deal_with_orphans", "schedule": 10, "options": {"expires": 10}},
+    "refresh the alerts": {"task": "instances.refresh_alerts", "schedule": 15, "options": {"expires": 15}},
+    "watch the invariants": {"task": "instances.watch_invariants", "schedule": 300, "options": {"expires": 300}},
+    "forget old alerts": {"task": "instances.forget_alerts", "schedule": 86400, "options": {"expires": 86400}},
     "forget old idempotency keys": {
         "task": "instances.forget_idempotency_keys",
         "schedule": 3600,
@@ -215,6 +223,15 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     # Instead of the standard hook, which moves enums out of the places where the contract has them.
     "POSTPROCESSING_HOOKS": ["basekv.api.schema.require_token"],
+}
+
+# --- The console ------------------------------------------------------------------------------------------------
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "BaseKV",
+    "SITE_HEADER": "BaseKV",
+    "SITE_SUBHEADER": "The fleet and its customers",
+    "SITE_URL": None,
 }
 
 # --- Web security -----------------------------------------------------------------------------------------------

@@ -6,15 +6,14 @@ from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
+from basekv import metrics
 from basekv.api import errors
-
-admin.site.site_header = admin.site.site_title = "BaseKV console"
-admin.site.index_title = "The fleet and its customers"
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/api/docs/")),
     path("admin/", include("accounts.urls")),
     path("admin/", admin.site.urls),
+    path("metrics", metrics.show),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     path("api/docs/", require_safe(SpectacularSwaggerSplitView.as_view(url_name="openapi")), name="docs"),
     path("api/docs", RedirectView.as_view(url="/api/docs/")),

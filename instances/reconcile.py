@@ -77,6 +77,8 @@ def difference(node: Node, instance: Instance, item: dict[str, Any] | None) -> s
         return f"it is {item['state']}"
     if item["generation"] != instance.generation:
         return f"it has generation {item['generation']} and not {instance.generation}"
+    if changed := item.get("changed"):
+        return f"somebody has changed the configuration of its {', '.join(changed)}"
     return ""
 
 

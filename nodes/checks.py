@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from nodes import packing, transport
+from nodes import health, packing, transport
 from nodes.errors import HostKeyMismatch, LoginRefused, NodeError
 from nodes.health import endpoint
 from nodes.models import Node
@@ -42,7 +42,8 @@ def advice(error: NodeError) -> str:
 
 def judge(node: Node, report: dict[str, Any]) -> Iterator[Check]:
     again = "Run enroll_node again."
-    yield Check("agent", report["agent"] == packing.pack().digest, report["agent"][:12], "Run upgrade_agents.")
+    found = f"release {health.release(report)} ({report['agent'][:12]}). {node.upgrade_error}".strip()
+    yield Check("agent", is_current(node, report), found, "Run upgrade_agents.")
     engines = report["engines"]
     redis = engines.get("valkey") or engines.get("redis") or ""
     yield Check("redis", redis.split(".")[0].isdigit() and int(redis.split(".")[0]) >= OLDEST_REDIS, redis, again)
@@ -58,3 +59,9 @@ def judge(node: Node, report: dict[str, Any]) -> Iterator[Check]:
     yield Check(
         "intent", node.intent == Intent.ACTIVE, node.intent, f"If it is to have databases: activate_node {node}"
     )
+
+
+def is_current(node: Node, report: dict[str, Any]) -> bool:
+    """As `upgrades.outdated` has it, by this report."""
+    found, ours = health.release(report), packing.pack().release
+    return found > ours or (found == ours and report["agent"] == node.installed_digest)

@@ -55,6 +55,10 @@ class RotationError(NodeError):
     permanent = True
 
 
+class UpgradeError(NodeError):
+    """A node does not have the agent that it was given."""
+
+
 class EnrolmentError(NodeError):
     """A step of an enrolment failed; the message says what to do."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from nodes import transport
+from nodes import history, transport
 from nodes.errors import HostKeyMismatch, NodeError
 from nodes.models import Node
 from nodes.states import Health
@@ -16,14 +16,22 @@ from nodes.transport import Endpoint
 logger = logging.getLogger(__name__)
 
 PROBE_TIMEOUT = 8.0  # seconds
-PROBED_AT_ONCE = 200
 # Measured from the last good probe. With a probe every 10 s, one lost probe changes nothing.
 STALE_AFTER = timedelta(seconds=25)
 OFFLINE_AFTER = timedelta(seconds=90)
+# What the column can hold.
+LATEST_RELEASE = 2**31
 
 
 def endpoint(node: Node) -> Endpoint:
     return Endpoint(host=node.ssh_host, port=node.ssh_port, user=node.ssh_user, host_key=node.host_key)
+
+
+def probe_all() -> None:
+    """A round of all nodes; what this process kept open to a node that is none any more, or moved, is closed."""
+    nodes = list(Node.objects.all())
+    transport.close(but={endpoint(node) for node in nodes})
+    probe(nodes)
 
 
 def probe(nodes: Sequence[Node]) -> None:
@@ -32,13 +40,13 @@ def probe(nodes: Sequence[Node]) -> None:
     answers = transport.call_many(
         [(endpoint(node), {"verb": "probe"}) for node in nodes],
         timeout=PROBE_TIMEOUT,
-        concurrency=PROBED_AT_ONCE,
     )
     for node, answer in zip(nodes, answers, strict=True):
         if isinstance(answer, NodeError):
             missed(node, answer)
         else:
             seen(node, answer, began)
+    history.record(list(zip(nodes, answers, strict=True)))
 
 
 def seen(node: Node, report: dict[str, Any], began: datetime) -> None:
@@ -55,9 +63,17 @@ def seen(node: Node, report: dict[str, Any], began: datetime) -> None:
         report=report,
         clock_skew=report["time"] - began.timestamp() if "time" in report else None,
         engines=sorted(engines) if isinstance(engines, dict) else [],
-        agent_digest=str(report.get("agent", "")),
+        agent_digest=str(report.get("agent", ""))[:64],
+        agent_release=release(report),
         last_error="",
+        host_key_seen="",
     )
+
+
+def release(report: dict[str, Any]) -> int:
+    """Agents did not always say one."""
+    said = report.get("release")
+    return said if isinstance(said, int) and 0 < said < LATEST_RELEASE else 0
 
 
 def remember_since(before: list[dict[str, Any]], now: list[dict[str, Any]], began: datetime) -> None:
@@ -70,10 +86,13 @@ def remember_since(before: list[dict[str, Any]], now: list[dict[str, Any]], bega
 def missed(node: Node, error: NodeError) -> None:
     unseen = timezone.now() - (node.seen_at or node.created_at)
     health = Health.OFFLINE if unseen > OFFLINE_AFTER else Health.STALE if unseen > STALE_AFTER else None
+    changes: dict[str, Any] = {}
     if isinstance(error, HostKeyMismatch):
         # Somebody else may answer there: no time to lose, and nothing to hope for.
         logger.error("%s: %s", node, error)
         health = Health.OFFLINE
-    changes = {"health": health} if health else {}
+        changes["host_key_seen"] = error.seen
+    if health:
+        changes["health"] = health
     # Unless somebody else has seen it meanwhile.
     Node.objects.filter(pk=node.pk, seen_at=node.seen_at).update(last_error=str(error), **changes)

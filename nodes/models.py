@@ -1,6 +1,7 @@
 import uuid
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 
@@ -35,6 +36,8 @@ class Node(models.Model):
     ssh_port = models.PositiveIntegerField(default=22)
     ssh_user = models.CharField(max_length=32)
     host_key = models.TextField("pinned host key, an OpenSSH public key line")
+    # Blank again as soon as the pinned one is seen.
+    host_key_seen = models.TextField("the other key that it showed instead", blank=True, editable=False)
     supervisor = models.CharField(max_length=20, choices=Supervisor, default=Supervisor.SYSTEMD)
 
     intent = models.CharField(max_length=20, choices=Intent, default=Intent.DISABLED)
@@ -47,7 +50,20 @@ class Node(models.Model):
     clock_skew = models.FloatField("how far its clock is ahead, s", null=True, editable=False)
     last_error = models.TextField(blank=True)
     agent_digest = models.CharField(max_length=64, blank=True)
+    agent_release = models.PositiveIntegerField(
+        "its agent's release; 0 before there were any", default=0, editable=False
+    )
     engines = ArrayField(models.CharField(max_length=20), default=list, blank=True)
+
+    # Kept by nodes.upgrades. A control plane with another Python packs the same release into another digest, so whether
+    # an agent was changed on its node is seen from the digest that was installed, whoever did it.
+    installed_digest = models.CharField(
+        "of the agent that was installed last", max_length=64, blank=True, editable=False
+    )
+    upgrade_release = models.PositiveIntegerField("last tried to install", default=0, editable=False)
+    upgrade_attempts = models.PositiveIntegerField(default=0, editable=False)
+    upgrade_due_at = models.DateTimeField("not tried again before", null=True, editable=False)
+    upgrade_error = models.TextField("why its agent could not be upgraded", blank=True, editable=False)
 
     # Kept by instances.placement, under the constraints below.
     capacity_mb = models.PositiveIntegerField("memory for databases, MiB")
@@ -96,3 +112,24 @@ class Node(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class HealthSample(models.Model):
+    """How a node was at one moment; what was measured is null where it did not answer. See nodes.history."""
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="samples", db_index=False)
+    at = models.DateTimeField()
+    health = models.CharField("after it", max_length=20, choices=Health)
+    load = models.FloatField("load average of a minute, for each CPU", null=True)
+    memory = models.FloatField("share of its memory in use, 0 to 1", null=True)
+    disk = models.FloatField("share of its disk in use, 0 to 1", null=True)
+    clock_skew = models.FloatField("how far its clock was ahead, s", null=True)
+    error = models.TextField("why it did not answer", blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["node", "at"], name="nodes_healthsample_moment")]
+        # Written in this order, and forgotten by it.
+        indexes = [BrinIndex(fields=["at"], name="nodes_healthsample_at")]
+
+    def __str__(self) -> str:
+        return f"{self.node_id} at {self.at:%Y-%m-%d %H:%M:%S}"

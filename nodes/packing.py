@@ -3,6 +3,9 @@
 The file is a zip that Python runs: `python3 agent.pyz`. It holds every module twice, as source and compiled:
 compiled for the Python of this process, so that a node with the same version need not do it for each request;
 another version ignores that and compiles the source.
+
+nodes/agent.lock has the digest of each release's source, so that an agent does not change without a new release.
+`python -m nodes.packing` prints this release's line.
 """
 
 import functools
@@ -10,7 +13,9 @@ import hashlib
 import importlib.util
 import io
 import marshal
+import runpy
 import shlex
+import sys
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +34,8 @@ class Packed(NamedTuple):
     data: bytes
     digest: str
     """SHA-256 of the data, as the agent reports it in a probe."""
+    release: int
+    """Orders agents; reported in a probe too."""
 
 
 @functools.cache
@@ -40,7 +47,19 @@ def pack() -> Packed:
             entry.external_attr = 0o600 << 16
             archive.writestr(entry, content)
     data = buffer.getvalue()
-    return Packed(data, hashlib.sha256(data).hexdigest())
+    return Packed(data, hashlib.sha256(data).hexdigest(), release())
+
+
+def release() -> int:
+    return int(runpy.run_path(str(SOURCE / "release.py"))["RELEASE"])
+
+
+def source_digest() -> str:
+    """Unlike that of the packed file the same for every Python."""
+    digest = hashlib.sha256()
+    for path in sorted(SOURCE.glob("*.py")):
+        digest.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
 
 
 def command(python: str, path: str) -> str:
@@ -62,3 +81,7 @@ def _compiled(source: bytes, name: str) -> bytes:
     code = compile(source, name, "exec", dont_inherit=True, optimize=0)
     header = importlib.util.MAGIC_NUMBER + UNCHECKED_HASH + importlib.util.source_hash(source)
     return header + marshal.dumps(code, MARSHAL_VERSION)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{release()} {source_digest()}\n")

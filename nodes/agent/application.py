@@ -40,7 +40,9 @@ class Application:
 
     def _as_wanted(self, engine: Engine) -> Running | None:
         running = self._supervisor.running(engine.part)
-        return running if running is not None and running.mark == engine.mark(self._want) else None
+        if running is None or running.mark != engine.mark(self._want) or engine.was_changed(running):
+            return None
+        return running
 
     def _stop_all_but(self, kept: list[Engine]) -> None:
         names = {engine.part.name for engine in kept}

@@ -58,8 +58,16 @@ class Engine:
         """Whatever must be done right before a start."""
 
     def mark(self, wanted: Wanted) -> str:
-        """Differs whenever a running engine is not the one that is wanted."""
-        return hexdigest("\0".join([str(wanted.generation), self.config(wanted), *self.command(wanted)]).encode())
+        """Differs whenever a running engine is not the one that is wanted. Its configuration's digest comes first."""
+        rest = "\0".join([str(wanted.generation), *self.command(wanted)])
+        return f"{hexdigest(self.config(wanted).encode())}.{hexdigest(rest.encode())}"
+
+    def was_changed(self, running: Running) -> bool:
+        """Whether somebody else has changed what it was started from. No file says what that was, but its mark."""
+        written, dot, _ = running.mark.partition(".")
+        if not dot:
+            return running.mark == ""  # agents before release 1 made marks that do not tell
+        return written != self.part.config_digest()
 
     def prove(self, running: Running, wanted: Wanted) -> str:
         """The engine's name and version, once it is shown that this process answers, and that the password is

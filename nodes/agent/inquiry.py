@@ -52,6 +52,7 @@ class Inquiry:
             "memory_bytes": total([question.about.memory_bytes for question in self._questions]),
             "keys": total([question.about.keys for question in self._questions]),
             "reason": self._reason() or None,
+            "changed": [question.part for question in self._questions if question.was_changed],
         }
 
     def _state(self) -> str:
@@ -82,6 +83,7 @@ class Question:
         self._engine = engine
         self._running: Running | None = supervisors.supervisor_of(home).running(engine.part)
         self.is_alive = self._running is not None
+        self.was_changed = self._running is not None and engine.was_changed(self._running)
         if self._running is None:
             self.reason = "not running"
         elif deadline.passed():

@@ -12,6 +12,7 @@ instances/<uuid>/http/
 import os
 import signal
 
+from .digests import hexdigest
 from .store import Instance, write_atomically
 
 REDIS, MEMCACHED, HTTP = "redis", "memcached", "http"
@@ -40,6 +41,14 @@ class Part:
     def write_config(self, config: str) -> None:
         os.makedirs(self.data, 0o700, exist_ok=True)
         write_atomically(self.config, config)
+
+    def config_digest(self) -> str:
+        """Empty where there is no such file."""
+        try:
+            with open(self.config, "rb") as file:
+                return hexdigest(file.read())
+        except OSError:
+            return ""
 
     def log_tail(self, lines: int, start: int = 0) -> list[str]:
         """The last lines of the log, at most TAIL_BYTES of it, none of them from before the offset `start`."""

@@ -17,7 +17,7 @@ TICK = 0.002
 
 
 class Running:
-    """A live engine. `mark`: the digest of the configuration that it was started with."""
+    """A live engine. `mark`: of what it was started from; empty when somebody else has changed that."""
 
     def __init__(self, pid: int, mark: str) -> None:
         self.pid = pid

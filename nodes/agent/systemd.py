@@ -9,6 +9,7 @@ import os
 import time
 
 from .deadline import Deadline
+from .digests import hexdigest
 from .errors import Refusal
 from .parts import Part, parts
 from .store import Instance, write_atomically
@@ -22,7 +23,6 @@ SLICE = "basekv.slice"
 
 # The limit on data makes an allocation fail; MemoryMax, which also counts children and files, ends the engine.
 START = """\
-# {mark}
 cd {data}
 ulimit -d {kilobytes}
 exec {command} >>{log} 2>&1 </dev/null
@@ -34,18 +34,12 @@ class Systemd(Supervisor):
         pid = main_pid(unit(part))
         if pid is None:
             return None
-        try:
-            with open(f"{part.directory}/start") as file:
-                return Running(pid, file.readline()[2:].strip())
-        except FileNotFoundError:
-            return Running(pid, "")
+        return Running(pid, mark_of(f"{part.directory}/start"))
 
     def start(self, part: Part, command: "list[str]", mark: str, memory_mb: int) -> Running:
         words = " ".join(quoted(word) for word in command)
-        start_script = START.format(
-            mark=mark, data=quoted(part.data), kilobytes=memory_mb * 1024, command=words, log=quoted(part.log)
-        )
-        write_atomically(f"{part.directory}/start", start_script)
+        script = START.format(data=quoted(part.data), kilobytes=memory_mb * 1024, command=words, log=quoted(part.log))
+        write_atomically(f"{part.directory}/start", f"# {mark} {hexdigest(script.encode())}\n{script}")
         open_to_engine(part)
         name = unit(part)
         manage("set-property", name, f"MemoryMax={memory_mb}M")
@@ -74,6 +68,18 @@ class Systemd(Supervisor):
             await_next_second()
             manage("start", "--no-block", *names)
         return names
+
+
+def mark_of(path: str) -> str:
+    """Empty where the script is not the one that was written with the mark."""
+    try:
+        with open(path) as file:
+            first, script = file.readline(), file.read()
+    except (OSError, ValueError):
+        return ""
+    mark, _, digest = first[2:].strip().partition(" ")
+    # Agents before release 1 wrote no digest.
+    return mark if digest in ("", hexdigest(script.encode())) else ""
 
 
 def await_next_second() -> None:

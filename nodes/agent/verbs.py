@@ -10,6 +10,7 @@ from .digests import hexdigest
 from .errors import Refusal
 from .inquiry import inquire
 from .parts import parts
+from .release import RELEASE
 from .store import Home, Instance, Record
 
 Request = dict[str, object]
@@ -110,6 +111,7 @@ def probe(home: Home, _request: Request, deadline: Deadline) -> Answer:
     disk = os.statvfs(home.directory)
     return {
         "agent": digest(home.packed_file),
+        "release": RELEASE,
         "time": time.time(),
         "load": os.getloadavg(),
         "cpus": os.cpu_count(),

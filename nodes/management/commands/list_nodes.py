@@ -6,7 +6,19 @@ from django.core.management.base import BaseCommand
 
 from nodes.models import Node
 
-COLUMNS = ["name", "region", "host", "intent", "health", "engines", "databases", "memory", "seen_at", "last_error"]
+COLUMNS = [
+    "name",
+    "region",
+    "host",
+    "intent",
+    "health",
+    "engines",
+    "databases",
+    "memory",
+    "seen_at",
+    "agent_release",
+    "last_error",
+]
 
 
 class Command(BaseCommand):
@@ -43,5 +55,6 @@ def row(node: Node) -> dict[str, Any]:
         "databases": node.slots_used,
         "memory": f"{node.reserved_mb}/{node.capacity_mb} MiB",
         "seen_at": node.seen_at.isoformat(timespec="seconds") if node.seen_at else None,
-        "last_error": node.last_error,
+        "agent_release": node.agent_release,
+        "last_error": node.last_error or node.upgrade_error,
     }

@@ -9,15 +9,17 @@ from nodes.management.naming import find
 
 
 class Command(BaseCommand):
-    help = "Bring this release's agent to the nodes that have another. The first is the canary."
+    help = "Bring this release's agent to nodes now, as the worker does by and by. The first is the canary."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("names", nargs="*", metavar="NAME", help="default: all nodes with another agent")
+        parser.add_argument(
+            "names", nargs="*", metavar="NAME", help="default: all online ones with an older or changed agent"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        nodes = [find(name) for name in options["names"]] or upgrades.outdated()
+        nodes = [find(name) for name in options["names"]] or list(upgrades.reachable())
         failed = 0
-        for node, error in upgrades.upgrade_all(nodes, by=actors.command()):
+        for node, error in upgrades.upgrade_now(nodes, by=actors.command()):
             failed += error is not None
             self.stdout.write(f"  {node.name:<20} {error or 'upgraded'}")
         if failed:

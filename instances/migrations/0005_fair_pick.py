@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     again."""
 
     dependencies = [
-        ("instances", "0003_asked_by"),
+        ("instances", "0004_alerts"),
         ("nodes", "0001_initial"),
     ]
 
