@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Enough of an environment to import the settings; nothing that `check` does connects anywhere.
-CHECK := BASEKV_SECRET_KEY=check DATABASE_URL=postgresql://127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1
+CHECK := BASEKV_SECRET_KEY=check BASEKV_ENCRYPTION_KEYS=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= DATABASE_URL=postgresql://127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1
 
 # Where it is set, each of the tests' many short processes would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE

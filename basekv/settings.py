@@ -7,7 +7,9 @@ from typing import Any
 
 import dj_database_url
 import django_stubs_ext
+from cryptography.fernet import Fernet, MultiFernet
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Queue
 
 django_stubs_ext.monkeypatch()
 
@@ -25,6 +27,19 @@ def required(name: str) -> str:
         ) from None
 
 
+def fernet_keys(name: str) -> list[str]:
+    """At least one, each checked, and none of them shown."""
+    required(name)
+    keys = words(name, "")
+    try:
+        MultiFernet([Fernet(key) for key in keys])
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"{name} must be Fernet keys, separated by commas; docs/operating.md says how to make one."
+        ) from None
+    return keys
+
+
 def flag(name: str) -> bool:
     return os.environ.get(name, "").lower() in {"1", "true", "yes", "on"}
 
@@ -37,7 +52,7 @@ def words(name: str, default: str) -> list[str]:
 
 SECRET_KEY = required("BASEKV_SECRET_KEY")
 # Instance passwords at rest: Fernet keys, the first one encrypts, all of them decrypt.
-BASEKV_ENCRYPTION_KEYS = words("BASEKV_ENCRYPTION_KEYS", "")
+BASEKV_ENCRYPTION_KEYS = fernet_keys("BASEKV_ENCRYPTION_KEYS")
 # Whoever has it may read /metrics; without it there is no such page.
 BASEKV_METRICS_TOKEN = os.environ.get("BASEKV_METRICS_TOKEN", "")
 # Path of the OpenSSH private key with which the worker reaches the agents. The web process needs none.
@@ -72,6 +87,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "basekv.requests.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "basekv.policies.ContentSecurityPolicy",
+    "basekv.bodies.BodyLimit",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -122,21 +139,36 @@ DATABASES: dict[str, Any] = {
     "default": dj_database_url.parse(required("DATABASE_URL"), conn_max_age=300, conn_health_checks=True)
 }
 DATABASES["default"].setdefault("OPTIONS", {}).update(
-    {"connect_timeout": 5, "options": "-c statement_timeout=30000 -c lock_timeout=10000"}
+    {
+        "options": "-c statement_timeout=30000 -c lock_timeout=10000",
+        # A network that loses everything is noticed: while we wait for an answer after 10 + 3 x 5 s, and after 15 s
+        # when what we sent is not even acknowledged.
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 15_000,
+    }
 )
 
 # --- Celery -----------------------------------------------------------------------------------------------------
 
 CELERY_BROKER_URL = required("REDIS_URL")
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# A broker that does not answer must not hold up a request: the beat finds the operation without the message.
+# Seconds. A broker that does not answer must not hold up a request (instances.wakeups).
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 300,
-    "socket_connect_timeout": 2,
-    "socket_timeout": 5,
+    "socket_connect_timeout": 1,
+    "socket_timeout": 1,
     "max_retries": 0,
 }
 CELERY_TASK_PUBLISH_RETRY = False
+# Two queues, each with worker processes of its own: no load of operations keeps the watch over the fleet from its work.
+# What is not routed is part of the watch. A worker that is told no queue serves both.
+CELERY_TASK_QUEUES = [Queue("operations"), Queue("watch")]
+CELERY_TASK_CREATE_MISSING_QUEUES = False
+CELERY_TASK_DEFAULT_QUEUE = "watch"
+CELERY_TASK_ROUTES = {"instances.converge": {"queue": "operations"}}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -222,7 +254,22 @@ LOGIN_URL = "sign_in"
 # Whoever signs in to the console without a second factor can do nothing but set one up.
 BASEKV_REQUIRE_2FA = flag("BASEKV_REQUIRE_2FA")
 X_FRAME_OPTIONS = "DENY"
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
+SECURE_REFERRER_POLICY = "same-origin"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # of the console's forms, with basekv/bodies.py
+
+# Prefix of the path -> what a browser may load and run there; the longest one counts.
+NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+OURS = (
+    "default-src 'none'; script-src 'self'{scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+CONTENT_SECURITY_POLICIES = {
+    "/": NOTHING,
+    # Swagger UI styles its elements inline.
+    "/api/docs": OURS.format(scripts=""),
+    # So does the console's theme, whose Alpine.js also evaluates the expressions in its attributes.
+    "/admin/": OURS.format(scripts=" 'unsafe-eval'"),
+}
 
 # --- Logs: to standard error, one line a record, never a secret --------------------------------------------------
 

@@ -27,7 +27,7 @@ def make() -> Application:
     django = get_wsgi_application()
     from django.conf import settings  # configured by the line above
 
-    return with_length(django, settings.API_MAX_BODY_BYTES)
+    return with_length(django, max(settings.API_MAX_BODY_BYTES, settings.DATA_UPLOAD_MAX_MEMORY_SIZE))
 
 
 application = make()

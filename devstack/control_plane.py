@@ -1,4 +1,4 @@
-"""The web server, the worker and the beat, as production runs them."""
+"""The web server, the worker, the watcher and the beat, as production runs them."""
 
 import sys
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 from devstack import ports
 from devstack.processes import Service
 
-WORKER = "worker@localstack"
+WORKER, WATCHER = "worker@localstack", "watcher@localstack"
 MIGRATED = "Database migrated"
 
 
@@ -27,17 +27,29 @@ def web(env: Mapping[str, str], port: int) -> Service:
 
 
 def worker(env: Mapping[str, str]) -> Service:
-    level = env.get("BASEKV_LOG_LEVEL", "info")
-    options = [f"--hostname={WORKER}", "--pool=threads", "--concurrency=16", "--prefetch-multiplier=1"]
-    return Service(
-        "worker",
-        _module("celery", "-A", "basekv", "worker", *options, "--without-gossip", "--without-mingle", "-l", level),
-        env=env,
-    )
+    return Service("worker", _celery_worker(env, WORKER, "operations", 32), env=env)
+
+
+def watcher(env: Mapping[str, str]) -> Service:
+    return Service("watcher", _celery_worker(env, WATCHER, "watch", 8), env=env)
 
 
 def beat(env: Mapping[str, str], schedule: Path) -> Service:
     return Service("beat", _module("celery", "-A", "basekv", "beat", f"--schedule={schedule}", "--pidfile="), env=env)
+
+
+def _celery_worker(env: Mapping[str, str], name: str, queue: str, threads: int) -> list[str]:
+    options = [
+        f"--hostname={name}",
+        f"--queues={queue}",
+        "--pool=threads",
+        f"--concurrency={threads}",
+        "--prefetch-multiplier=1",
+        "--without-gossip",
+        "--without-mingle",
+        f"--loglevel={env.get('BASEKV_LOG_LEVEL', 'info')}",
+    ]
+    return _module("celery", "-A", "basekv", "worker", *options)
 
 
 def _module(name: str, *arguments: str) -> list[str]:

@@ -14,7 +14,7 @@ from devstack.errors import StackError
 from devstack.state import REPOSITORY, State
 
 # Who needs another goes before it.
-STOP_ORDER = ["web", "beat", "worker", "seed", "node", "valkey", "postgres", "initdb"]
+STOP_ORDER = ["web", "beat", "worker", "watcher", "seed", "node", "valkey", "postgres", "initdb"]
 LAST_LINES = 15
 
 

@@ -91,6 +91,7 @@ class Stack:
         api_answers = tasks.create_task(self._api_answers())
         await seeded
         self._node.forget_bootstrap_key()
+        await start(control_plane.watcher(self._env))
         await start(control_plane.beat(self._env, self._state.root / "beat-schedule"))
         await api_answers
 

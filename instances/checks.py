@@ -11,7 +11,8 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
-from instances.provisioning import LEASE, LONGEST_RETRY
+from instances.leases import LEASE
+from instances.provisioning import LONGEST_RETRY
 from nodes.models import PORTS_PER_SLOT
 
 # A worker gives an operation up at the first attempt after its deadline.
@@ -96,9 +97,13 @@ CHECKS = [
         "operation_is_picked_up",
         "operation",
         """
-        SELECT id, format('%%s of %%s, due since %%s', kind, instance_id, due_at) FROM instances_operation
-         WHERE finished_at IS NULL AND due_at < %(now)s - %(not_picked_up)s
-           AND (leased_until IS NULL OR leased_until < %(now)s - %(not_picked_up)s)
+        SELECT o.id, format('%%s of %%s, due since %%s', o.kind, o.instance_id, o.due_at) FROM instances_operation o
+          JOIN instances_instance i ON i.id = o.instance_id
+          JOIN nodes_node n ON n.id = i.node_id
+         WHERE o.finished_at IS NULL AND o.due_at < %(now)s - %(not_picked_up)s
+           AND (o.leased_until IS NULL OR o.leased_until < %(now)s - %(not_picked_up)s)
+           -- Nothing is sent to a node that does not answer; how long it has not is that node's own finding.
+           AND (n.health = 'online' OR o.deadline < %(now)s - %(not_picked_up)s)
         """,
         "It waits for a worker: look whether workers and beat run, and start more if they do not keep up.",
         suspicious=True,

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from celery import signature
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
@@ -18,7 +17,7 @@ from django.utils import timezone
 from accounts import audit, encryption
 from accounts.actors import SYSTEM, Actor
 from accounts.models import Account
-from instances import placement, secrets
+from instances import placement, secrets, wakeups
 from instances.errors import DatabaseLimitReached, InvalidTransition, NoPassword, NotFound
 from instances.models import Event, Instance, Operation
 from instances.states import ROTATES_FROM, TRANSITIONS, Kind, OperationState, Status
@@ -26,8 +25,6 @@ from nodes.states import Health
 
 # How long a change may be tried before it has failed. A deletion is tried until it is done.
 DEADLINE = timedelta(minutes=5)
-# Seconds. The sweep sends another one; those that a busy worker did not get to must not pile up.
-WAKE_UP_EXPIRES = 10
 
 
 class Mode(StrEnum):
@@ -193,15 +190,10 @@ def ask(instance: Instance, kind: Kind, by: Actor, text: str) -> None:
         deadline=None if kind is Kind.DEPROVISION else now + DEADLINE,
     )
     Event.objects.create(instance=instance, operation=operation, status=instance.status, text=text)
-    transaction.on_commit(lambda: wake(operation.pk), robust=True)
+    transaction.on_commit(lambda: wakeups.wake(operation.pk), robust=True)
 
 
 def supersede(instance: Instance, now: datetime) -> None:
     Operation.objects.filter(instance=instance, finished_at=None).update(
         state=OperationState.SUPERSEDED, finished_at=now, lease=None, leased_until=None
     )
-
-
-def wake(operation_id: uuid.UUID) -> None:
-    """A lost message costs a moment, not the operation: the sweep finds what is due."""
-    signature("instances.converge", args=(str(operation_id),)).apply_async(expires=WAKE_UP_EXPIRES)

@@ -98,7 +98,9 @@ class Operation(models.Model):
     error = models.TextField(blank=True)
     customer_error = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    # When the first attempt began, and the last one.
     started_at = models.DateTimeField(null=True)
+    attempted_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -1,26 +1,26 @@
 """Makes it so: takes an operation's lease, sends the node the whole desired state, writes down the answer.
 
-No transaction is open while a node is talked to. Every write names the lease, so a worker that stalled past it, or
-whose operation was superseded meanwhile, writes nothing.
+No transaction is open while a node is talked to. A worker that stalled past its lease, or whose operation was
+superseded meanwhile, writes nothing (instances.leases).
 """
 
 import logging
 import random
 import uuid
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from accounts import encryption
-from instances import placement
+from instances import leases, placement, wakeups
 from instances.models import Event, Instance, Operation
 from instances.states import TRANSITIONS, Kind, OperationState, Status
 from nodes import transport
-from nodes.errors import AgentError, NodeError
+from nodes.errors import Abandoned, AgentError, NodeError, Unreachable
 from nodes.health import endpoint
+from nodes.states import Health
 
 logger = logging.getLogger(__name__)
 
@@ -29,24 +29,22 @@ class InternalError(NodeError):
     """Ours, and not the node's."""
 
 
-# The agent's own limit < the SSH call's < the lease: whoever gives up later may be sure that the earlier one has.
-LEASE = timedelta(seconds=60)
 FIRST_RETRY = timedelta(seconds=1)
 LONGEST_RETRY = timedelta(seconds=60)
 
 
-def due(now: datetime) -> Q:
-    """Open, asked for by now, and nobody's: never leased, or leased by a worker that is gone."""
-    return Q(finished_at=None, due_at__lte=now) & (Q(leased_until=None) | Q(leased_until__lt=now))
+def carry_out(only: uuid.UUID | None = None) -> bool:
+    """Tries the operation whose turn it is (or `only` that one), once; False when there is none to try.
 
-
-def carry_out(operation_id: uuid.UUID) -> None:
-    """Tries the operation once, if it is due and nobody else is at it. Never raises for what a node did."""
-    operation = take_lease(operation_id)
+    Never raises for what a node did.
+    """
+    operation = leases.take(only)
     if operation is None:
-        return
+        return False
     try:
-        converge(operation.instance, operation.kind)
+        attempt(operation)
+    except Abandoned:
+        hand_over(operation)
     except NodeError as error:
         if operation.kind != Kind.DEPROVISION and (error.permanent or out_of_time(operation)):
             fail(operation, error)
@@ -57,6 +55,22 @@ def carry_out(operation_id: uuid.UUID) -> None:
         give_up_or_postpone(operation)
     else:
         succeed(operation)
+    return True
+
+
+def attempt(operation: Operation) -> None:
+    """Raises NodeError; what waited too long for its node is not sent there any more."""
+    node = operation.instance.node
+    if node.health != Health.ONLINE and out_of_time(operation):
+        raise Unreachable(f"{node} has not answered for too long. {node.last_error}")
+    converge(operation.instance, operation.kind)
+
+
+def hand_over(operation: Operation) -> None:
+    """This worker is about to end: another one begins anew, which the agent bears, since all it does is idempotent."""
+    logger.info("%s %s: handed over", operation, operation.pk)
+    if leases.give_back(operation):
+        wakeups.wake(operation.pk)
 
 
 def give_up_or_postpone(operation: Operation) -> None:
@@ -66,20 +80,6 @@ def give_up_or_postpone(operation: Operation) -> None:
         fail(operation, error)
     else:
         postpone(operation, error)
-
-
-def take_lease(operation_id: uuid.UUID) -> Operation | None:
-    now, lease = timezone.now(), uuid.uuid4()
-    taken = Operation.objects.filter(due(now), pk=operation_id).update(
-        state=OperationState.RUNNING,
-        lease=lease,
-        leased_until=now + LEASE,
-        attempts=F("attempts") + 1,
-        started_at=now,
-    )
-    if not taken:
-        return None
-    return Operation.objects.select_related("instance__node").filter(pk=operation_id, lease=lease).first()
 
 
 def converge(instance: Instance, kind: str) -> dict[str, Any]:
@@ -132,7 +132,8 @@ def postpone(operation: Operation, error: NodeError) -> None:
     """Later, and later each time, with jitter so that what failed together does not come back together."""
     delay = min(FIRST_RETRY * 2 ** min(operation.attempts - 1, 16), LONGEST_RETRY) * random.uniform(0.5, 1)  # noqa: S311
     logger.warning("%s %s: %s; again in %.1f s", operation, operation.pk, error, delay.total_seconds())
-    mine(operation).update(
+    leases.change(
+        operation,
         state=OperationState.QUEUED,
         lease=None,
         leased_until=None,
@@ -155,24 +156,20 @@ def out_of_time(operation: Operation) -> bool:
     return operation.deadline is not None and timezone.now() >= operation.deadline
 
 
-def mine(operation: Operation) -> QuerySet[Operation]:
-    return Operation.objects.filter(pk=operation.pk, lease=operation.lease, finished_at=None)
-
-
 def close(operation: Operation, state: OperationState, **changes: str) -> bool:
     """False when the operation is no longer this worker's.
 
     The instance's row is locked first, as the lifecycle's verbs do: in the other order the two would deadlock.
     """
     Instance.objects.select_for_update(no_key=True).filter(pk=operation.instance_id).values("pk").first()
-    closed = mine(operation).update(
+    return leases.change(
+        operation,
         **{"error": "", "customer_error": "", **changes},
         state=state,
         finished_at=timezone.now(),
         lease=None,
         leased_until=None,
     )
-    return bool(closed)
 
 
 def settle(operation: Operation, status: Status, text: str, **changes: Any) -> None:

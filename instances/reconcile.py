@@ -46,7 +46,7 @@ def reconcile() -> list[Drift]:
 def hasten() -> int:
     """What waits for its next try, and whose node has come back since its last one, is due now; returns how much."""
     waiting = Operation.objects.filter(finished_at=None, lease=None, due_at__gt=timezone.now())
-    back = waiting.filter(instance__node__health=Health.ONLINE, instance__node__online_since__gt=F("started_at"))
+    back = waiting.filter(instance__node__health=Health.ONLINE, instance__node__online_since__gt=F("attempted_at"))
     return back.update(due_at=timezone.now())
 
 

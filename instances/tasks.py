@@ -1,28 +1,31 @@
 """The worker's doors. A task may be lost, late or doubled; the operation's row decides what is done."""
 
-import uuid
-
 from celery import shared_task
+from celery.worker import state
 from django.utils import timezone
 
-from instances import alerts, idempotency, invariants, lifecycle, orphans, provisioning
+from instances import alerts, idempotency, invariants, leases, orphans, provisioning, wakeups
 from instances import reconcile as reconciliation
 from instances.models import Operation
 
-SWEPT_AT_ONCE = 200
+# Each worker that is woken goes on until nothing is left, so more would find nothing.
+WOKEN_AT_ONCE = 32
 
 
 @shared_task(name="instances.converge")
-def converge(operation_id: str) -> None:
-    provisioning.carry_out(uuid.UUID(operation_id))
+def converge(_: str) -> None:
+    """A wake-up. It names an operation; what is carried out is the one whose turn it is, then the next, until there is
+    none, or the worker is to end."""
+    while provisioning.carry_out() and state.should_stop is None:
+        pass
 
 
 @shared_task(name="instances.sweep")
 def sweep() -> None:
-    """Wakes a worker for every operation that is due, whatever became of its own message."""
-    due = Operation.objects.filter(provisioning.due(timezone.now())).order_by("due_at")
-    for operation_id in due.values_list("pk", flat=True)[:SWEPT_AT_ONCE]:
-        lifecycle.wake(operation_id)
+    """Wakes workers while anything is due, whatever became of its own message."""
+    due = Operation.objects.filter(leases.due(timezone.now())).order_by("due_at")
+    for operation_id in due.values_list("pk", flat=True)[:WOKEN_AT_ONCE]:
+        wakeups.wake(operation_id)
 
 
 @shared_task(name="instances.reconcile")

@@ -32,6 +32,10 @@ class LoginRefused(TransportError):
     permanent = True
 
 
+class Abandoned(TransportError):
+    """This process is about to end and has stopped listening."""
+
+
 class Garbage(TransportError):
     """What answered is not the agent."""
 

@@ -8,6 +8,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Container, Coroutine, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -17,7 +18,7 @@ import orjson
 from django.conf import settings
 
 from nodes import ssh_keys
-from nodes.errors import AgentError, Garbage, HostKeyMismatch, LoginRefused, TransportError, Unreachable
+from nodes.errors import Abandoned, AgentError, Garbage, HostKeyMismatch, LoginRefused, TransportError, Unreachable
 
 T = TypeVar("T")
 
@@ -63,7 +64,7 @@ def call(endpoint: Endpoint, request: Mapping[str, object], *, timeout: float = 
 
     Raises a TransportError when there is none within `timeout` seconds, AgentError when the answer is a refusal.
     """
-    return _loop().run(_call("one", endpoint, request, timeout))
+    return _loop().run_while_wanted(_call("one", endpoint, request, timeout))
 
 
 def call_many(
@@ -107,6 +108,11 @@ def scan_host_key(host: str, port: int) -> str:
     return _loop().run(_scan(host, port))
 
 
+def abandon() -> None:
+    """Ends every `call` that is under way, and every later one, with Abandoned: for a process that must end soon."""
+    _loop().abandon()
+
+
 def close(*, but: Container[Endpoint] = ()) -> None:
     """Closes this process's kept connections, once their calls have ended: all, or those to nobody of `but`."""
     _loop().run(_close(but))
@@ -119,11 +125,31 @@ class _Loop:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.links: dict[tuple[str, Endpoint], _Link] = {}
+        self._under_way: set[Future[Any]] = set()
+        self._abandoned = False
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="ssh", daemon=True).start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def run_while_wanted(self, work: Coroutine[Any, Any, T]) -> T:
+        """Raises Abandoned."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        self._under_way.add(future)
+        try:
+            if self._abandoned:  # after the line above, so that none slips through
+                future.cancel()
+            return future.result()
+        except CancelledError:
+            raise Abandoned("This process is ending.") from None
+        finally:
+            self._under_way.discard(future)
+
+    def abandon(self) -> None:
+        self._abandoned = True
+        for future in list(self._under_way):
+            future.cancel()
 
 
 _current: _Loop | None = None

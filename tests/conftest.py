@@ -16,6 +16,10 @@ from tests.services import Services
 services = None if "PYTEST_XDIST_WORKER" in os.environ else Services()
 if services:
     os.environ.update(services.environment)
+else:
+    # A number of the broker's databases for each process, so that no worker takes the messages of another one's test.
+    number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")) + 1
+    os.environ["REDIS_URL"] = os.environ["REDIS_URL"].rpartition("/")[0] + f"/{number}"
 django.setup()
 
 

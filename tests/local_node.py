@@ -1,6 +1,7 @@
 """A machine for tests: a real SSH server without root, enrolled by the real command."""
 
 import itertools
+import signal
 import socket
 import subprocess
 import sys
@@ -75,6 +76,17 @@ class Machine:
         assert self._process is not None
         self._process.terminate()
         assert self._process.wait(timeout=20) == 0
+
+    def freeze(self) -> None:
+        """Its network answers, and nothing else of it."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def give_back(self) -> None:
         """Its ports may be another machine's."""

@@ -18,6 +18,8 @@ from instances import errors as instances
 
 logger = logging.getLogger(__name__)
 
+RETRY_AFTER = "2"  # seconds; a PostgreSQL that restarts is away for about that long
+
 
 class ApiError(exceptions.APIException):
     """An answer with a status, a code, and whatever else the body and the headers say."""
@@ -49,7 +51,7 @@ class BodyTooLarge(ApiError):
 def unreachable(error: Exception) -> ApiError:
     logger.error("The database cannot be reached", exc_info=error)
     message = "BaseKV cannot reach its own database. Try again in a moment."
-    return ApiError(503, "temporarily_unavailable", message)
+    return ApiError(503, "temporarily_unavailable", message, headers={"Retry-After": RETRY_AFTER})
 
 
 def no_node(error: instances.NoNodeAvailable) -> ApiError:

@@ -21,7 +21,7 @@ from django.utils import timezone
 from accounts.actors import SYSTEM
 from accounts.scopes import Scope
 from devstack import ports
-from instances import lifecycle, provisioning
+from instances import leases, lifecycle, provisioning
 from instances.models import Operation
 from instances.states import LogLevel
 from nodes import transport
@@ -81,7 +81,7 @@ def fleet(monkeypatch) -> Iterator[None]:
         try:
             while not done.wait(0.02):
                 Node.objects.filter(pk=fickle.pk).update(health=next(turns))
-                for operation in Operation.objects.filter(provisioning.due(timezone.now())):
+                for operation in Operation.objects.filter(leases.due(timezone.now())):
                     provisioning.carry_out(operation.pk)
         finally:
             connection.close()

@@ -2,14 +2,14 @@
 
 from django.utils import timezone
 
-from instances import provisioning, reconcile
+from instances import leases, provisioning, reconcile
 from instances.models import Operation
 from nodes import health
 from nodes.models import Node
 
 
 def carry_out_what_is_due() -> None:
-    for operation in Operation.objects.filter(provisioning.due(timezone.now())).order_by("due_at"):
+    for operation in Operation.objects.filter(leases.due(timezone.now())).order_by("due_at"):
         provisioning.carry_out(operation.pk)
 
 

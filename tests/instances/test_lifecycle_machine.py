@@ -288,10 +288,15 @@ class Lifecycle(RuleBasedStateMachine):
         generation, calls = model.generation, self.agents.calls
         leased = operation.leased_until is not None and operation.leased_until >= self.now
         due = operation.finished_at is None and operation.due_at <= self.now and not leased
+        online = self.nodes[model.node].health == "online"
+        given_up = not online and operation.deadline is not None and operation.deadline <= self.now
         self.agents.fate, self.agents.meanwhile = fate, meanwhile
         provisioning.carry_out(operation.pk)
-        assert self.agents.calls - calls == due, "only what is due and nobody's is tried, and once"
-        if due and not stolen and model.generation == generation:
+        tried = self.agents.calls - calls
+        assert tried == (due and online), "only what is due and nobody's is tried, once, and not while the node is away"
+        if due and given_up:
+            self.answered(model, "is not reached")
+        elif tried and not stolen and model.generation == generation:
             self.answered(model, fate)
 
     def answered(self, model: Expected, fate: str) -> None:
@@ -310,9 +315,14 @@ class Lifecycle(RuleBasedStateMachine):
         """Whatever message was lost: all that is due is found, and done."""
         self.tick()
         woken: list[uuid.UUID] = []
-        with mock.patch("instances.lifecycle.wake", woken.append):
+        with mock.patch("instances.wakeups.wake", woken.append):
             tasks.sweep()
-        due = [o for o in Operation.objects.filter(finished_at=None) if o.due_at <= self.now]
+        due = [
+            operation
+            for operation in Operation.objects.filter(finished_at=None, due_at__lte=self.now).select_related("instance")
+            if self.nodes[operation.instance.node_id].health == "online"
+            or (operation.deadline is not None and operation.deadline <= self.now)
+        ]
         assert set(woken) == {o.pk for o in due if o.leased_until is None or o.leased_until < self.now}
         for operation in Operation.objects.filter(pk__in=woken):
             self.carry_out(operation, "succeeds")

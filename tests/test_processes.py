@@ -1,0 +1,145 @@
+"""The processes as production runs them: how they end, and what they do while PostgreSQL or the broker is away."""
+
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from django.conf import settings
+from django.db import connection, transaction
+
+from accounts.models import Account
+from devstack import ports
+from instances import tasks
+from instances.models import Instance, Operation
+from nodes import transport
+from tests import factories
+from tests.cable import Cable
+from tests.control_plane import ControlPlane, until
+from tests.local_node import Machine
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def database_cable() -> Iterator[Cable]:
+    with Cable(connection.settings_dict["PORT"]) as cable:
+        yield cable
+
+
+@pytest.fixture
+def broker_cable() -> Iterator[Cable]:
+    with Cable(urlsplit(settings.CELERY_BROKER_URL).port) as cable:
+        yield cable
+
+
+@pytest.fixture
+def control_plane(tmp_path, database_cable, broker_cable) -> Iterator[ControlPlane]:
+    control_plane = ControlPlane(tmp_path, database_port=database_cable.port, broker_port=broker_cable.port)
+    yield control_plane
+    control_plane.stop()
+
+
+@pytest.fixture
+def machine(tmp_path) -> Iterator[Machine]:
+    machine = Machine(tmp_path / "machine")
+    machine.boot()
+    machine.enroll()
+    yield machine
+    transport.close()
+    machine.shut_down()
+    machine.give_back()
+
+
+def create(control_plane: ControlPlane, secret: str) -> httpx.Response:
+    return control_plane.ask("POST", "/instances", secret, json={"name": "db"})
+
+
+def somebody_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return bool(cursor.fetchone()[0])
+
+
+def test_a_worker_that_must_end_hands_over_what_takes_too_long_and_another_finishes_it(machine, control_plane):
+    customer = factories.customer()
+    ending = control_plane.worker()
+    customer.client.post("/api/v1/instances", {"name": "db"}, content_type="application/json")
+    machine.freeze()
+    try:
+        until(lambda: Operation.objects.get().state == "running", what="the worker has it")
+        control_plane.worker()
+        ending.send_signal(signal.SIGTERM)
+        assert ending.wait(timeout=10) == 0
+    finally:
+        machine.thaw()
+    until(is_running, what="the other one has made it", seconds=20)  # a lease would have lasted for 60
+
+
+def is_running() -> bool:
+    tasks.sweep()
+    return Instance.objects.get().status == "running"
+
+
+def test_the_web_server_answers_what_it_has_begun_before_it_ends(control_plane):
+    factories.node()
+    customer = factories.customer(databases=5)
+    beat, web = control_plane.beat(), control_plane.web()
+    until(lambda: control_plane.beats, what="the beat has begun")
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            Account.objects.select_for_update().get(pk=customer.account.pk)
+            answer = pool.submit(create, control_plane, customer.secret)
+            until(somebody_waits_for_a_lock, what="the request is being worked on")
+            web.send_signal(signal.SIGTERM)
+            beat.send_signal(signal.SIGTERM)
+            until(lambda: ports.is_free(control_plane.port), what="it takes no more requests")
+        assert answer.result().status_code == 201
+    assert web.wait(timeout=10) == 0
+    assert beat.wait(timeout=10) == 0
+
+
+def test_while_postgresql_is_away_the_api_says_so_and_afterwards_it_answers(control_plane, database_cable):
+    factories.node()
+    customer = factories.customer(databases=5)
+    control_plane.web()
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        with transaction.atomic():
+            Account.objects.select_for_update().get(pk=customer.account.pk)
+            broken = pool.submit(create, control_plane, customer.secret)
+            until(somebody_waits_for_a_lock, what="the request is being worked on")
+            database_cable.cut()
+            answers = [broken.result(), create(control_plane, customer.secret)]
+        for answer in answers:
+            assert answer.status_code == 503
+            assert answer.json()["code"] == "temporarily_unavailable"
+            assert int(answer.headers["Retry-After"]) > 0
+    database_cable.mend()
+    # As many as there are threads in the web server, each of which had a connection.
+    for _ in range(8):
+        assert create(control_plane, customer.secret).status_code in (201, 429)
+    assert Instance.objects.count() == 5
+
+
+def test_a_broker_that_is_frozen_holds_up_a_request_now_and_then_and_loses_none(control_plane, broker_cable):
+    factories.node()
+    customer = factories.customer()
+    control_plane.web()
+    assert create(control_plane, customer.secret).status_code == 201
+    broker_cable.freeze()
+    took = []
+    for _ in range(12):
+        began = time.monotonic()
+        assert create(control_plane, customer.secret).status_code == 201
+        took.append(time.monotonic() - began)
+    assert max(took) < 2.5
+    assert sorted(took)[8] < 0.5  # of at most two processes each has waited once
+    assert Operation.objects.filter(finished_at=None).count() == 13
