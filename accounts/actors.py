@@ -3,7 +3,8 @@
 import os
 import pwd
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from django.db.models import TextChoices
 from django.http import HttpRequest
@@ -29,6 +30,15 @@ class Actor:
     token_id: uuid.UUID | None = None
     address: str | None = None
     request_id: str = ""
+
+    def packed(self) -> dict[str, Any]:
+        """For a message to a worker, which acts in this name."""
+        return {**asdict(self), "token_id": self.token_id and str(self.token_id)}
+
+    @classmethod
+    def unpacked(cls, message: dict[str, Any]) -> "Actor":
+        token_id = message["token_id"]
+        return cls(**{**message, "kind": ActorKind(message["kind"]), "token_id": token_id and uuid.UUID(token_id)})
 
 
 # What BaseKV does by itself, because of what it found.

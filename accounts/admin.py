@@ -5,6 +5,7 @@ from django.db import transaction
 from django.db.models import Model
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
+from unfold.admin import ModelAdmin
 
 from accounts import people, views
 from accounts.audited_admin import AuditedAdmin
@@ -16,7 +17,7 @@ admin.site.unregister(Group)
 ENDS_SESSIONS = {"is_active", "is_staff", "is_superuser"}
 
 
-class SuperusersOnly(admin.ModelAdmin):  # type: ignore[type-arg]
+class SuperusersOnly(ModelAdmin):
     """Whoever may change people may do everything: nobody else may."""
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -88,7 +89,7 @@ class TokenAdmin(AuditedAdmin):
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(admin.ModelAdmin[AuditEntry]):
+class AuditEntryAdmin(ModelAdmin):
     """Searched by what is indexed: the whole of an actor, a subject's or an account's id, an action."""
 
     list_display = ["at", "actor_label", "action", "subject_label", "address"]

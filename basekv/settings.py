@@ -50,6 +50,7 @@ CSRF_TRUSTED_ORIGINS = words("BASEKV_TRUSTED_ORIGINS", "")
 BASEKV_TRUSTED_PROXIES = [ip_network(word) for word in words("BASEKV_TRUSTED_PROXIES", "")]
 
 INSTALLED_APPS = [
+    "unfold",  # before the admin, whose templates and site it takes the place of
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -185,6 +186,15 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     # Instead of the standard hook, which moves enums out of the places where the contract has them.
     "POSTPROCESSING_HOOKS": ["basekv.api.schema.require_token"],
+}
+
+# --- The console ------------------------------------------------------------------------------------------------
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "BaseKV",
+    "SITE_HEADER": "BaseKV",
+    "SITE_SUBHEADER": "The fleet and its customers",
+    "SITE_URL": None,
 }
 
 # --- Web security -----------------------------------------------------------------------------------------------

@@ -8,9 +8,6 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
 from basekv.api import errors
 
-admin.site.site_header = admin.site.site_title = "BaseKV console"
-admin.site.index_title = "The fleet and its customers"
-
 urlpatterns = [
     path("", RedirectView.as_view(url="/api/docs/")),
     path("admin/", include("accounts.urls")),

@@ -1,5 +1,6 @@
 from django.contrib import admin
 from django.http import HttpRequest
+from unfold.admin import ModelAdmin
 
 from accounts.audited_admin import AuditedAdmin
 from billing.models import Plan, Subscription, Usage
@@ -20,7 +21,7 @@ class SubscriptionAdmin(AuditedAdmin):
 
 
 @admin.register(Usage)
-class UsageAdmin(admin.ModelAdmin[Usage]):
+class UsageAdmin(ModelAdmin):
     """Counted by the admission statement alone, so it is only read here."""
 
     list_display = ["account", "day", "count"]

@@ -1,11 +1,12 @@
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
+from unfold.admin import ModelAdmin
 
 from instances.models import Event, Instance, Operation, Orphan
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ReadOnlyAdmin(ModelAdmin):
     """An instance changes by an operation, never by editing its row."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -7,9 +7,12 @@ import logging
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from accounts import audit
+from accounts.actors import SYSTEM
 from instances.models import Instance, Orphan
 from nodes import transport
 from nodes.errors import AgentError, NodeError
@@ -53,7 +56,9 @@ def erase() -> None:
     """Erases those that were kept for long enough."""
     for orphan in ask(within_reach().filter(quarantined_at__lt=timezone.now() - KEPT), "remove"):
         logger.warning("Erased: %s", orphan)
-        Orphan.objects.filter(pk=orphan.pk).update(erased_at=timezone.now())
+        with transaction.atomic():
+            Orphan.objects.filter(pk=orphan.pk).update(erased_at=timezone.now())
+            audit.record(actor=SYSTEM, action="orphan.erase", subject=orphan)
 
 
 def within_reach() -> QuerySet[Orphan]:

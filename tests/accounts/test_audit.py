@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 
 from accounts import actors, origins, registry, tokens
-from accounts.actors import SYSTEM
+from accounts.actors import SYSTEM, Actor
 from accounts.models import AuditEntry
 from billing import plans
 from instances import lifecycle
@@ -101,6 +101,12 @@ def test_an_operation_says_who_asked_whoever_it_was(customer, rf, django_user_mo
     lifecycle.recover(customer.account.instances.get(), found="it is gone")
     said = Operation.objects.order_by("created_at").values_list("asked_by", flat=True)
     assert list(said) == [customer.token.prefix, "ops@example.com", "BaseKV"]
+
+
+def test_an_actor_travels_to_the_worker_and_is_the_same_there(customer, rf):
+    actor = actors.token(rf.get("/", REMOTE_ADDR="192.0.2.9"), token_id=customer.token.pk, prefix=customer.token.prefix)
+    for each in (actor, SYSTEM, actors.command()):
+        assert Actor.unpacked(json.loads(json.dumps(each.packed()))) == each
 
 
 def test_no_secret_is_in_it(customer):
@@ -220,6 +226,15 @@ class TestConsole:
         boss.post(f"{page}/delete/", {"post": "yes"})
         assert actions() == ["user.create", "user.change_password", "user.delete"]
         assert password not in str(list(AuditEntry.objects.values()))
+
+    def test_another_role_is_written_down_with_the_one_before(self, boss, django_user_model):
+        person = django_user_model.objects.create_user("p@example.com", "x", is_staff=True)
+        person.groups.set([Group.objects.get(name="support")])
+        form = {"email": "p@example.com", "is_active": "on", "is_staff": "on", "date_joined_0": "2026-01-01"}
+        form |= {"date_joined_1": "00:00:00", "groups": [Group.objects.get(name="operator").pk]}
+        answer = boss.post(f"/admin/accounts/user/{person.pk}/change/", form)
+        assert answer.status_code == 302, answer.context["adminform"].form.errors
+        assert AuditEntry.objects.get(action="user.change").changes["groups"] == [["support"], ["operator"]]
 
     @pytest.mark.parametrize("role, sees", [("auditor", 200), ("operator", 200), ("support", 403), ("billing", 403)])
     def test_the_trail_is_seen_by_those_who_may_and_changed_by_nobody(self, client, django_user_model, role, sees):

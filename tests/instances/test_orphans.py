@@ -9,6 +9,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from accounts.actors import SYSTEM
+from accounts.models import AuditEntry
 from instances import lifecycle, orphans, reconcile
 from instances.models import Event, Instance, Operation, Orphan
 from instances.provisioning import carry_out
@@ -73,6 +74,7 @@ def test_a_database_whose_row_is_lost_is_stopped_kept_for_a_day_and_erased(runni
     Orphan.objects.update(quarantined_at=timezone.now() - timedelta(hours=25))
     deal_with_them()
     assert Orphan.objects.get().erased_at
+    assert AuditEntry.objects.get(action="orphan.erase").actor_kind == "system"
     assert reported() == {}
 
 
