@@ -1,18 +1,21 @@
+"""What keeps all of it safe: the audit trail, the people who sign in here."""
+
+from typing import Any
+
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import Model
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts import people, views
 from accounts.audited_admin import AuditedAdmin
-from accounts.models import Account, AuditEntry, ServiceAccount, Token, User
-
-# A role is what accounts/roles.py says; the next migrate would undo what was clicked together here.
-admin.site.unregister(Group)
+from accounts.models import AuditEntry, User
+from basekv.console import finding
+from basekv.console.page import Page
 
 ENDS_SESSIONS = {"is_active", "is_staff", "is_superuser"}
 
@@ -37,7 +40,8 @@ class SuperusersOnly(ModelAdmin):
 
 
 @admin.register(User)
-class UserAdmin(SuperusersOnly, AuditedAdmin, DjangoUserAdmin[User]):
+class UserPage(SuperusersOnly, AuditedAdmin, DjangoUserAdmin[User]):
+    form, add_form, change_password_form = UserChangeForm, UserCreationForm, AdminPasswordChangeForm
     ordering = ["email"]
     list_display = ["email", "name", "is_staff", "is_active"]
     search_fields = ["email", "name"]
@@ -61,48 +65,17 @@ class UserAdmin(SuperusersOnly, AuditedAdmin, DjangoUserAdmin[User]):
         return answer
 
 
-@admin.register(Account)
-class AccountAdmin(AuditedAdmin):
-    list_display = ["name", "id", "suspended_at", "created_at"]
-    search_fields = ["name", "id"]
-
-
-@admin.register(ServiceAccount)
-class ServiceAccountAdmin(AuditedAdmin):
-    list_display = ["name", "account", "disabled_at", "created_at"]
-    list_select_related = ["account"]
-    search_fields = ["name", "account__name"]
-    autocomplete_fields = ["account"]
-
-
-@admin.register(Token)
-class TokenAdmin(AuditedAdmin):
-    """Tokens are issued by `issue_token`, which shows the secret once; here they are seen and revoked."""
-
-    list_display = ["prefix", "service_account", "scopes", "expires_at", "revoked_at", "last_used_at"]
-    list_select_related = ["service_account__account"]
-    search_fields = ["prefix", "service_account__name", "service_account__account__name"]
-    readonly_fields = ["prefix", "service_account", "scopes", "last_used_at", "created_at"]
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-
 @admin.register(AuditEntry)
-class AuditEntryAdmin(ModelAdmin):
+class AuditEntryPage(Page):
     """Searched by what is indexed: the whole of an actor, a subject's or an account's id, an action."""
 
     list_display = ["at", "actor_label", "action", "subject_label", "address"]
     list_filter = ["actor_kind", "at"]
-    search_fields = ["actor_label__exact", "subject_id__exact", "action__exact"]
+    narrows_by = frozenset({"account_id__exact", "account_id", "subject_id", "action"})
+    search = finding.any_of(finding.exactly("actor_label"), finding.exactly("subject_id"), finding.exactly("action"))
     search_help_text = "An email or a token's prefix; an action, such as node.drain; the id of what it was done to."
-    show_full_result_count = False
+    overview = "console/audit_entry.html"
+    fields: list[str] = []
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
+    def about(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        return {"entry": obj}
