@@ -40,6 +40,8 @@ def words(name: str, default: str) -> list[str]:
 SECRET_KEY = required("BASEKV_SECRET_KEY")
 # Instance passwords at rest: Fernet keys, the first one encrypts, all of them decrypt.
 BASEKV_ENCRYPTION_KEYS = words("BASEKV_ENCRYPTION_KEYS", "")
+# Whoever has it may read /metrics; without it there is no such page.
+BASEKV_METRICS_TOKEN = os.environ.get("BASEKV_METRICS_TOKEN", "")
 # Path of the OpenSSH private key with which the worker reaches the agents. The web process needs none.
 BASEKV_SSH_KEY = os.environ.get("BASEKV_SSH_KEY", "")
 
@@ -151,6 +153,9 @@ CELERY_BEAT_SCHEDULE = {
     "pick up what is due": {"task": "instances.sweep", "schedule": 2, "options": {"expires": 2}},
     "compare with the nodes": {"task": "instances.reconcile", "schedule": 5, "options": {"expires": 5}},
     "deal with orphans": {"task": "instances.deal_with_orphans", "schedule": 10, "options": {"expires": 10}},
+    "refresh the alerts": {"task": "instances.refresh_alerts", "schedule": 15, "options": {"expires": 15}},
+    "watch the invariants": {"task": "instances.watch_invariants", "schedule": 300, "options": {"expires": 300}},
+    "forget old alerts": {"task": "instances.forget_alerts", "schedule": 86400, "options": {"expires": 86400}},
     "forget old idempotency keys": {
         "task": "instances.forget_idempotency_keys",
         "schedule": 3600,

@@ -6,12 +6,14 @@ from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
+from basekv import metrics
 from basekv.api import errors
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/api/docs/")),
     path("admin/", include("accounts.urls")),
     path("admin/", admin.site.urls),
+    path("metrics", metrics.show),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     path("api/docs/", require_safe(SpectacularSwaggerView.as_view(url_name="openapi")), name="docs"),
     path("api/docs", RedirectView.as_view(url="/api/docs/")),

@@ -61,6 +61,8 @@ class Usage(models.Model):
     class Meta:
         ordering = ["-day"]
         verbose_name_plural = "usage"
+        # One day's counts, of all accounts. No count is in it, so counting stays a heap-only update.
+        indexes = [models.Index(fields=["day"], name="billing_usage_day")]
         constraints = [models.UniqueConstraint(fields=["account", "day"], name="billing_usage_account_day")]
 
     def __str__(self) -> str:

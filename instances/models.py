@@ -1,10 +1,11 @@
 import uuid
+from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
 
 from accounts.models import Account, Token
-from instances.states import Kind, LogLevel, OperationState, Protocol, Status
+from instances.states import Kind, LogLevel, OperationState, Protocol, Severity, Status
 from nodes.models import Node
 
 
@@ -105,6 +106,9 @@ class Operation(models.Model):
         indexes = [
             models.Index(fields=["due_at"], condition=Q(finished_at=None), name="instances_operation_due"),
             models.Index(fields=["instance", "-created_at"], name="instances_operation_history"),
+            models.Index(
+                fields=["finished_at"], condition=Q(state=OperationState.FAILED), name="instances_operation_failed"
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -173,3 +177,50 @@ class IdempotencyKey(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class Alert(models.Model):
+    """Something that is wrong, from when it was found until it was gone; instances/alerts.py opens and resolves it.
+
+    Its subject is kept as text, so that it outlives what it is about. `kind` is a condition's name.
+    """
+
+    kind = models.CharField(max_length=50)
+    severity = models.CharField(max_length=20, choices=Severity)
+    subject_type = models.CharField(max_length=20)
+    subject_id = models.CharField(max_length=64)
+    subject_label = models.CharField("subject", max_length=300)
+    text = models.TextField()
+    what_to_do = models.TextField()
+    opened_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    resolved_at = models.DateTimeField(null=True)
+    acknowledged_at = models.DateTimeField(null=True)
+    acknowledged_by = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["-opened_at"]
+        default_permissions = ["view"]
+        permissions = [("acknowledge_alert", "Can acknowledge alerts")]
+        indexes = [models.Index(fields=["resolved_at"], name="instances_alert_age")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "subject_id"], condition=Q(resolved_at=None), name="instances_alert_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.subject_label}"
+
+
+class Heartbeat(models.Model):
+    """When the beat, the broker and a worker last did something together."""
+
+    name = models.CharField(primary_key=True, max_length=50)
+    at = models.DateTimeField()
+
+    class Meta:
+        default_permissions: ClassVar[list[str]] = []
+
+    def __str__(self) -> str:
+        return self.name

@@ -42,6 +42,13 @@ class LogLevel(TextChoices):
     ERROR = "error"
 
 
+class Severity(TextChoices):
+    """Of an alert. In the order of the alphabet, the gravest is the first."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+
+
 # target -> the states that may become it
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.PENDING: frozenset(),

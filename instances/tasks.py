@@ -5,7 +5,7 @@ import uuid
 from celery import shared_task
 from django.utils import timezone
 
-from instances import idempotency, lifecycle, orphans, provisioning
+from instances import alerts, idempotency, invariants, lifecycle, orphans, provisioning
 from instances import reconcile as reconciliation
 from instances.models import Operation
 
@@ -39,3 +39,18 @@ def deal_with_orphans() -> None:
 @shared_task(name="instances.forget_idempotency_keys")
 def forget_idempotency_keys() -> None:
     idempotency.forget()
+
+
+@shared_task(name="instances.refresh_alerts")
+def refresh_alerts() -> None:
+    alerts.refresh()
+
+
+@shared_task(name="instances.forget_alerts")
+def forget_alerts() -> None:
+    alerts.forget()
+
+
+@shared_task(name="instances.watch_invariants")
+def watch_invariants() -> None:
+    invariants.watch()

@@ -27,6 +27,13 @@ def endpoint(node: Node) -> Endpoint:
     return Endpoint(host=node.ssh_host, port=node.ssh_port, user=node.ssh_user, host_key=node.host_key)
 
 
+def probe_all() -> None:
+    """A round of all nodes; what this process kept open to a node that is none any more, or moved, is closed."""
+    nodes = list(Node.objects.all())
+    transport.close(but={endpoint(node) for node in nodes})
+    probe(nodes)
+
+
 def probe(nodes: Sequence[Node]) -> None:
     """Probes these nodes at once and writes down what came back."""
     began = timezone.now()

@@ -14,7 +14,7 @@ from django.conf import settings
 
 from accounts import audit
 from accounts.actors import Actor
-from nodes import transport
+from nodes import ssh_keys, transport
 from nodes.errors import AgentError, Garbage, LoginRefused, NodeError, RotationError
 from nodes.health import endpoint
 from nodes.models import Node
@@ -34,7 +34,7 @@ def make_pair(path: str) -> None:
             key = Ed25519PrivateKey.generate()
             pem = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
             create(private, pem, mode=0o600)
-        line = transport.public_key(path)
+        line = ssh_keys.public_key(path)
         if not public.exists():
             create(public, f"{line} basekv\n".encode(), mode=0o644)
         if public.read_text().split()[:2] != line.split():
@@ -69,13 +69,13 @@ def retire_old(old_key: str | None, *, by: Actor) -> Iterator[tuple[Node, NodeEr
 
 
 def refuse_the_same(key: str, problem: str) -> None:
-    if transport.public_key(key) == transport.public_key(settings.BASEKV_SSH_KEY):
+    if ssh_keys.public_key(key) == ssh_keys.public_key(settings.BASEKV_SSH_KEY):
         raise RotationError(f"{key}: {problem}")
 
 
 def each(step: Callable[[Node], None], *, action: str, key: str, by: Actor) -> Iterator[tuple[Node, NodeError | None]]:
     """One node after the other, whatever becomes of them; but what may shut us out is not tried on a second one."""
-    after = {"public_key": transport.public_key(key)}
+    after = {"public_key": ssh_keys.public_key(key)}
     for node in Node.objects.order_by("name"):
         # Before it is tried: a node may have done it and not have been able to say so.
         audit.record(actor=by, action=action, subject=node, after=after)
@@ -112,7 +112,7 @@ def take_ours_only(node: Node, old_key: str | None) -> None:
 
 def authorize(node: Node, *keys: str) -> None:
     """The node takes these keys and no others. The first of them must be one that it takes already."""
-    request = {"verb": "authorize", "keys": [transport.public_key(key) for key in keys]}
+    request = {"verb": "authorize", "keys": [ssh_keys.public_key(key) for key in keys]}
     try:
         transport.call_with_key(endpoint(node), request, keys[0])
     except AgentError as error:

@@ -5,12 +5,11 @@ from celery import shared_task
 
 from accounts.actors import Actor
 from nodes import errands, health, history, running_errands, upgrades
-from nodes.models import Node
 
 
 @shared_task(name="nodes.probe")
 def probe() -> None:
-    health.probe(list(Node.objects.all()))
+    health.probe_all()
 
 
 @shared_task(name="nodes.upgrade_agents")

@@ -7,7 +7,7 @@ is pinned, and every wait has an end. Agent calls are idempotent, so a call whos
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Container, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -16,6 +16,7 @@ import asyncssh
 import orjson
 from django.conf import settings
 
+from nodes import ssh_keys
 from nodes.errors import AgentError, Garbage, HostKeyMismatch, LoginRefused, TransportError, Unreachable
 
 T = TypeVar("T")
@@ -106,19 +107,9 @@ def scan_host_key(host: str, port: int) -> str:
     return _loop().run(_scan(host, port))
 
 
-def fingerprint(host_key: str) -> str:
-    """`SHA256:...`, as ssh-keygen shows it. Raises ValueError when it is no public key."""
-    return _public_key(host_key).get_fingerprint()
-
-
-def public_key(private_key: str) -> str:
-    """The public key line of the private key at this path. Raises LoginRefused when it is not one we can use."""
-    return _line(_private_key(private_key, private_key))
-
-
-def close() -> None:
-    """Closes the kept connections of this process."""
-    _loop().run(_close_all())
+def close(*, but: Container[Endpoint] = ()) -> None:
+    """Closes this process's kept connections, once their calls have ended: all, or those to nobody of `but`."""
+    _loop().run(_close(but))
 
 
 # --- The loop ---------------------------------------------------------------------------------------------------
@@ -223,7 +214,7 @@ async def _connect(endpoint: Endpoint, **options: Any) -> asyncssh.SSHClientConn
                 username=endpoint.user,
                 client_factory=lambda: client,
                 known_hosts=b"",
-                server_host_key_algs=_host_key_algorithms(pinned),
+                server_host_key_algs=ssh_keys.host_key_algorithms(pinned),
                 preferred_auth="publickey",
                 keepalive_interval=KEEPALIVE_INTERVAL,
                 keepalive_count_max=KEEPALIVE_COUNT,
@@ -348,49 +339,27 @@ async def _scan(host: str, port: int) -> str:
         raise Unreachable(f"{host}:{port} cannot be reached: {error}.") from error
     if key is None:
         raise Unreachable(f"{host}:{port} showed no host key.")
-    return _line(key)
+    return ssh_keys.line(key)
 
 
-async def _close_all() -> None:
+async def _close(but: Container[Endpoint]) -> None:
     links = _loop().links
-    for link in links.values():
-        link.retire()
-    links.clear()
+    for key in [key for key in links if key[1] not in but]:
+        links.pop(key).retire()
 
 
-# --- Keys and words ---------------------------------------------------------------------------------------------
+# --- Words ------------------------------------------------------------------------------------------------------
 
 
 def _own_key() -> asyncssh.SSHKey:
-    return _private_key(settings.BASEKV_SSH_KEY, "BASEKV_SSH_KEY")
-
-
-def _private_key(path: str, name: str) -> asyncssh.SSHKey:
-    try:
-        return asyncssh.read_private_key(path)
-    except (OSError, asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
-        raise LoginRefused(f"{name} must be the path of an OpenSSH private key: {error}") from error
+    return ssh_keys.read(settings.BASEKV_SSH_KEY, "BASEKV_SSH_KEY")
 
 
 def _pinned(endpoint: Endpoint) -> asyncssh.SSHKey:
     try:
-        return _public_key(endpoint.host_key)
+        return ssh_keys.parse(endpoint.host_key)
     except asyncssh.KeyImportError as error:
         raise HostKeyMismatch(f"The host key pinned for {_name(endpoint)} is no public key.", "") from error
-
-
-def _public_key(line: str) -> asyncssh.SSHKey:
-    return asyncssh.import_public_key(line)
-
-
-def _line(key: asyncssh.SSHKey) -> str:
-    return " ".join(key.export_public_key("openssh").decode().split()[:2])
-
-
-def _host_key_algorithms(pinned: asyncssh.SSHKey) -> list[str]:
-    """The pinned key's kind first; the others too, so that another key is seen and named, not just failed on."""
-    others = [b"ssh-ed25519", b"ecdsa-sha2-nistp256", b"rsa-sha2-512", b"rsa-sha2-256"]
-    return [name.decode() for name in dict.fromkeys([*pinned.sig_algorithms, *others])]
 
 
 def _name(endpoint: Endpoint) -> str:
@@ -402,10 +371,10 @@ def _unreachable(endpoint: Endpoint, error: Exception) -> Unreachable:
 
 
 def _mismatch(endpoint: Endpoint, seen: asyncssh.SSHKey | None) -> HostKeyMismatch:
-    line = _line(seen) if seen else ""
-    shown = fingerprint(line) if seen else "an unreadable host key"
+    line = ssh_keys.line(seen) if seen else ""
+    shown = ssh_keys.fingerprint(line) if seen else "an unreadable host key"
     message = (
-        f"{_name(endpoint)} shows the host key {shown}, pinned is {fingerprint(endpoint.host_key)}. Either the node "
-        "was set up anew, or somebody else answers in its place. Compare the keys before you pin the new one."
+        f"{_name(endpoint)} shows the host key {shown}, pinned is {ssh_keys.fingerprint(endpoint.host_key)}. Either "
+        "the node was set up anew, or somebody else answers in its place. Compare the keys before you pin the new one."
     )
     return HostKeyMismatch(message, line)

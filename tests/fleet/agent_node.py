@@ -27,9 +27,16 @@ class RealNode(AgentNode):
         command = self.machine.enter() + as_user + AGENT.split()
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def engine_pids(self) -> list[int]:
+    def free_port(self) -> int:
+        return next(ports)
+
+    def pid(self, database: Database, part: str) -> int:
+        [pid] = self.machine.pids(f"basekv-{part}@{database.id}.service")
+        return pid
+
+    def engine_pids(self, database: Database | None = None) -> list[int]:
         """As the machine numbers them that runs the tests."""
-        return sorted(self.machine.pids("basekv-*@*.service"))
+        return sorted(self.machine.pids(f"basekv-*@{database.id if database else '*'}.service"))
 
     def kill_engines(self) -> None:
         """They come back by themselves."""
@@ -41,10 +48,3 @@ class RealNode(AgentNode):
         for instance in self.ask("probe")["instances"]:
             assert self.ask("remove", instance=instance["id"], generation=instance["generation"] + 1)["ok"]
         eventually(lambda: not self.engine_pids(), "no engine left")
-
-
-class RealDatabase(Database):
-    def __init__(self, node: RealNode) -> None:
-        super().__init__(node)
-        self.host = node.host
-        self.port = next(ports)

@@ -7,7 +7,9 @@ import pytest
 
 from nodes import transport
 from tests.fleet import rootfs
+from tests.fleet.agent_node import RealNode
 from tests.fleet.commands import Failed
+from tests.fleet.enrolling import enroll
 from tests.fleet.fleet import Fleet
 
 SIZE = 3
@@ -29,3 +31,18 @@ def fleet() -> Iterator[Fleet]:
     finally:
         transport.close()
         fleet.down()
+
+
+@pytest.fixture(scope="session")
+def real_nodes() -> list[RealNode]:
+    """Filled by the first test that wants one, since an enrolment needs the database."""
+    return []
+
+
+@pytest.fixture
+def enrolled(fleet: Fleet, real_nodes: list[RealNode]) -> RealNode:
+    """One for all tests of the agent."""
+    if not real_nodes:
+        enroll(fleet.machines[-1])
+        real_nodes.append(RealNode(fleet.machines[-1]))
+    return real_nodes[0]

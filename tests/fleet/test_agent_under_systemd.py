@@ -7,11 +7,10 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tests.fleet.agent_node import RealDatabase, RealNode
-from tests.fleet.enrolling import enroll
-from tests.fleet.fleet import Fleet
+from tests.fleet.agent_node import RealNode
 from tests.fleet.machine import eventually
 from tests.nodes import test_agent as plain
+from tests.nodes.conftest import Database
 
 pytestmark = pytest.mark.django_db
 
@@ -36,40 +35,30 @@ SAME_TESTS = (
 globals().update({test.__name__: test for test in SAME_TESTS})
 
 
-@pytest.fixture(scope="session")
-def enrolled(fleet: Fleet) -> list[RealNode]:
-    """Filled by the first test, since an enrolment needs the database."""
-    return []
+@pytest.fixture
+def node(enrolled: RealNode) -> Iterator[RealNode]:
+    yield enrolled
+    enrolled.forget_everything()
 
 
 @pytest.fixture
-def node(fleet: Fleet, enrolled: list[RealNode]) -> Iterator[RealNode]:
-    if not enrolled:
-        machine = fleet.machines[-1]
-        enroll(machine)
-        enrolled.append(RealNode(machine))
-    yield enrolled[0]
-    enrolled[0].forget_everything()
+def database(node: RealNode) -> Database:
+    return Database(node)
 
 
 @pytest.fixture
-def database(node: RealNode) -> RealDatabase:
-    return RealDatabase(node)
-
-
-@pytest.fixture
-def running(database: RealDatabase) -> RealDatabase:
+def running(database: Database) -> Database:
     answer = database.apply()
     assert answer["ok"], answer
     return database
 
 
 @pytest.mark.parametrize("milliseconds", [20, 60, 110, 160, 220, 300])
-def test_an_agent_killed_at_any_moment_is_repaired_by_the_next_apply(running: RealDatabase, milliseconds: int) -> None:
+def test_an_agent_killed_at_any_moment_is_repaired_by_the_next_apply(running: Database, milliseconds: int) -> None:
     plain.test_an_agent_killed_at_any_moment_is_repaired_by_the_next_apply(running, milliseconds)
 
 
-def test_a_loading_engine_is_waited_for_and_not_restarted(database: RealDatabase) -> None:
+def test_a_loading_engine_is_waited_for_and_not_restarted(database: Database) -> None:
     database.apply(storage_mb=500)
     database.client(socket_timeout=30).eval("for i=1,200000 do redis.call('set', 'key:'..i, i) end", 0)
     database.node.kill_engines()
@@ -77,15 +66,15 @@ def test_a_loading_engine_is_waited_for_and_not_restarted(database: RealDatabase
     assert database.client().dbsize() == 200_000
 
 
-def unit(database: RealDatabase) -> str:
+def unit(database: Database) -> str:
     return f"basekv-redis@{database.id}.service"
 
 
-def shown(database: RealDatabase, name: str) -> str:
+def shown(database: Database, name: str) -> str:
     return database.node.machine.root(f"systemctl show --property={name} --value {unit(database)}").strip()
 
 
-def test_an_engine_that_dies_is_started_again_and_keeps_its_keys(running: RealDatabase) -> None:
+def test_an_engine_that_dies_is_started_again_and_keeps_its_keys(running: Database) -> None:
     running.client().mset({f"key:{n}": n for n in range(1000)})
     eventually(lambda: running.client().info("persistence")["aof_pending_bio_fsync"] == 0, "written to the disk")
     running.node.kill_engines()
@@ -100,7 +89,7 @@ def test_an_engine_that_dies_is_started_again_and_keeps_its_keys(running: RealDa
     assert running.apply()["changed"] is False
 
 
-def test_an_engine_that_always_dies_is_given_up_and_still_mended_by_apply(running: RealDatabase) -> None:
+def test_an_engine_that_always_dies_is_given_up_and_still_mended_by_apply(running: Database) -> None:
     def given_up() -> bool:
         running.node.kill_engines()
         return shown(running, "ActiveState") == "failed"
@@ -111,19 +100,19 @@ def test_an_engine_that_always_dies_is_given_up_and_still_mended_by_apply(runnin
     assert running.client().ping()
 
 
-def test_the_limits_of_a_database_are_enforced_by_systemd(running: RealDatabase) -> None:
+def test_the_limits_of_a_database_are_enforced_by_systemd(running: Database) -> None:
     assert shown(running, "MemoryMax") == str((3 * 25 + 256) * 2**20)
     assert shown(running, "CPUWeight") == "100"
     assert running.apply(generation=2, storage_mb=50)["ok"]
     assert shown(running, "MemoryMax") == str((3 * 50 + 256) * 2**20)
 
 
-def test_the_sandbox_is_tight(running: RealDatabase) -> None:
+def test_the_sandbox_is_tight(running: Database) -> None:
     rating = running.node.machine.root(f"systemd-analyze security --no-pager {unit(running)} | tail -1")
     assert float(rating.partition("service: ")[2].split()[0]) < 2
 
 
-def test_a_removed_database_leaves_nothing_behind(running: RealDatabase) -> None:
+def test_a_removed_database_leaves_nothing_behind(running: Database) -> None:
     running.client().set("a", 1)
     assert running.remove(generation=2)["ok"]
     left = running.node.machine.root(f"find / -xdev -path '*{running.id}*' -not -path '/proc/*' 2>/dev/null || true")
@@ -134,8 +123,8 @@ def test_a_removed_database_leaves_nothing_behind(running: RealDatabase) -> None
     assert running.node.engine_pids() == []
 
 
-def test_quarantine_stops_and_keeps_also_over_a_reboot(running: RealDatabase) -> None:
-    other = RealDatabase(running.node)
+def test_quarantine_stops_and_keeps_also_over_a_reboot(running: Database) -> None:
+    other = Database(running.node)
     assert other.apply()["ok"]
     running.client().set("a", 1)
     assert running.node.ask("quarantine", instance=running.id)["state"] == "quarantined"
@@ -146,7 +135,7 @@ def test_quarantine_stops_and_keeps_also_over_a_reboot(running: RealDatabase) ->
     assert running.client().get("a") == "1"
 
 
-def test_a_start_script_that_somebody_changed_is_reported_and_mended(running: RealDatabase) -> None:
+def test_a_start_script_that_somebody_changed_is_reported_and_mended(running: Database) -> None:
     script = running.directory / "redis" / "start"
     right = script.read_text()
     script.write_text(right.replace("ulimit -d", "ulimit -v"))
@@ -156,7 +145,7 @@ def test_a_start_script_that_somebody_changed_is_reported_and_mended(running: Re
     assert (running.probed() or {})["changed"] == []
 
 
-def test_a_frozen_engine_is_broken_and_restarted_by_apply(running: RealDatabase) -> None:
+def test_a_frozen_engine_is_broken_and_restarted_by_apply(running: Database) -> None:
     [pid] = running.node.engine_pids()
     os.kill(pid, signal.SIGSTOP)
     assert (running.probed() or {})["state"] == "broken"
@@ -164,7 +153,7 @@ def test_a_frozen_engine_is_broken_and_restarted_by_apply(running: RealDatabase)
     assert running.client().ping()
 
 
-def in_the_sandbox(database: RealDatabase, command: str) -> str:
+def in_the_sandbox(database: Database, command: str) -> str:
     """What a shell prints that runs where the database's engine does."""
     machine, directory = database.node.machine, f"/var/lib/basekv/instances/{database.id}/redis"
     machine.root(f"systemctl stop {unit(database)}; : > {directory}/engine.log")
@@ -174,8 +163,8 @@ def in_the_sandbox(database: RealDatabase, command: str) -> str:
     return machine.root(f"cat {directory}/engine.log")
 
 
-def test_an_engine_sees_nothing_but_itself(running: RealDatabase) -> None:
-    other = RealDatabase(running.node)
+def test_an_engine_sees_nothing_but_itself(running: Database) -> None:
+    other = Database(running.node)
     assert other.apply()["ok"]
     mine = f"/var/lib/basekv/instances/{running.id}"
     assert in_the_sandbox(running, "ls /var/lib/basekv/instances /var/lib/private/basekv-redis").split() == [
@@ -194,7 +183,7 @@ def test_an_engine_sees_nothing_but_itself(running: RealDatabase) -> None:
     assert other.client().ping()
 
 
-def test_the_log_and_the_configuration_are_no_way_out(running: RealDatabase) -> None:
+def test_the_log_and_the_configuration_are_no_way_out(running: Database) -> None:
     """The agent reads what an engine writes: a broken-in engine must not choose the file."""
     mine = f"/var/lib/basekv/instances/{running.id}/redis"
     before = running.node.machine.root(f"find {mine} | sort; cat {mine}/engine.conf")

@@ -11,6 +11,7 @@ from nodes.errors import EnrolmentError, LoginRefused
 from nodes.health import endpoint
 from nodes.models import Node
 from nodes.systemd_enrolment import HOME, SystemdEnrolment
+from tests.fleet import apt
 from tests.fleet.enrolling import enroll
 from tests.fleet.fleet import Fleet
 from tests.fleet.machine import Machine
@@ -120,3 +121,20 @@ def test_our_key_starts_the_agent_whatever_is_asked_for(machine: Machine, settin
     node = endpoint(Node.objects.get())
     done = transport.run(node, "id; cat /etc/passwd", private_key=settings.BASEKV_SSH_KEY)
     assert done.stdout.startswith(b'{"ok": false, "code": "bad_request"')
+
+
+def test_missing_engines_are_installed_by_apt_and_their_own_services_do_not_start(machine: Machine) -> None:
+    apt.know(machine)
+    machine.root("dpkg --purge memcached webdis && systemctl daemon-reload")
+    with pytest.raises(CommandError, match="Unable to locate package memcached") as failed:
+        enroll(machine)
+    assert failed.value.returncode == 1
+
+    apt.know(machine, "memcached", "webdis")
+    shown = enroll(machine)
+    assert "installed memcached webdis" in shown
+    assert f"{machine.name} is active and online." in shown
+    assert Node.objects.get().engines == ["memcached", "redis", "webdis"]
+    for service in ("memcached", "webdis"):
+        assert machine.root(f"systemctl is-active {service} || true").strip() == "inactive"
+    assert "all there" in enroll(machine), "nothing is installed a second time"

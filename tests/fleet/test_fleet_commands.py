@@ -13,6 +13,7 @@ from instances.models import Instance
 from nodes import packing, transport
 from nodes.health import endpoint
 from nodes.models import Node
+from nodes.ssh_keys import public_key
 from nodes.systemd_enrolment import HOME
 from tests import factories
 from tests.fleet.agent_node import RealNode
@@ -75,7 +76,7 @@ def test_the_ssh_key_is_replaced_and_sshd_refuses_the_old_one(fleet: Fleet, tmp_
     assert machine.root(f"cat {keys}").splitlines()[0] == before.strip()
     settings.BASEKV_SSH_KEY = new
     assert "refuses the old key" in run("rotate_ssh_key", "--retire-old", "--old-key", old)
-    assert machine.root(f"cat {keys}") == before.replace(transport.public_key(old), transport.public_key(new))
+    assert machine.root(f"cat {keys}") == before.replace(public_key(old), public_key(new))
     assert machine.root(f"stat --format='%U %a' {keys}").split() == ["basekv", "600"]
     assert transport.call_with_key(endpoint(Node.objects.get()), {"verb": "probe"}, new)["ok"]
 

@@ -14,6 +14,7 @@ from nodes import key_rotation, transport
 from nodes.errors import AgentError, LoginRefused, NodeError, Unreachable
 from nodes.health import endpoint
 from nodes.models import Node
+from nodes.ssh_keys import public_key
 from tests import factories
 from tests.local_node import Machine, node
 
@@ -71,10 +72,10 @@ def test_both_keys_are_taken_and_then_only_the_new_one(machine: Machine, old: st
     assert "refuses the old key" in rotate("--retire-old", "--old-key", old)
     assert not lets_in(old)
     assert lets_in(new)
-    assert machine.authorized_keys.read_text() == before.replace(transport.public_key(old), transport.public_key(new))
+    assert machine.authorized_keys.read_text() == before.replace(public_key(old), public_key(new))
     for action in ("node.take_ssh_key", "node.retire_ssh_keys"):
         entry = AuditEntry.objects.get(action=action)
-        assert (entry.actor_kind, entry.changes["public_key"][1]) == ("command", transport.public_key(new))
+        assert (entry.actor_kind, entry.changes["public_key"][1]) == ("command", public_key(new))
 
 
 def test_each_half_can_be_run_again_and_changes_nothing(old: str, new: str, settings, machine: Machine):

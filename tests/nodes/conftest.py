@@ -43,13 +43,15 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def listens(port: int) -> bool:
+def listens(port: int, host: str = "127.0.0.1") -> bool:
     with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
+        return client.connect_ex((host, port)) == 0
 
 
 class AgentNode:
     """A node's home with the packed agent in it, called as sshd would call it."""
+
+    host = "127.0.0.1"
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -77,12 +79,19 @@ class AgentNode:
     def ask(self, verb: str, **request: object) -> dict[str, Any]:
         return self.send(json.dumps({"verb": verb, **request}).encode())
 
-    def engine_pids(self) -> list[int]:
-        """Of all live processes that work in this home."""
+    def free_port(self) -> int:
+        return free_port()
+
+    def pid(self, database: "Database", part: str) -> int:
+        return int((database.directory / part / "engine.pid").read_text().split()[0])
+
+    def engine_pids(self, database: "Database | None" = None) -> list[int]:
+        """Of all live processes that work in this home, or for this database."""
+        place = database.directory if database else self.home
         found = []
         for entry in Path("/proc").iterdir():
             try:
-                if entry.name.isdigit() and (entry / "cwd").readlink().is_relative_to(self.home):
+                if entry.name.isdigit() and (entry / "cwd").readlink().is_relative_to(place):
                     found.append(int(entry.name))
             except OSError:
                 continue
@@ -99,9 +108,9 @@ class Database:
 
     def __init__(self, node: AgentNode) -> None:
         self.node = node
-        self.host = "127.0.0.1"
+        self.host = node.host
         self.id = str(uuid.uuid4())
-        self.port = free_port()
+        self.port = node.free_port()
 
     def desired(self, generation: int = 1, **changes: object) -> dict[str, Any]:
         return {
@@ -171,8 +180,8 @@ class FullDatabase(Database):
         self.protocol = protocol
         self.ports = {
             "redis": self.port if protocol != "memcached" else None,
-            "memcached": free_port() if protocol != "redis" else None,
-            "http": free_port() if protocol != "memcached" else None,
+            "memcached": node.free_port() if protocol != "redis" else None,
+            "http": node.free_port() if protocol != "memcached" else None,
         }
 
     def desired(self, generation: int = 1, **changes: object) -> dict[str, Any]:
@@ -188,7 +197,8 @@ class FullDatabase(Database):
 
     def memcached(self, password: str | None = "right", user: str = "default") -> Memcached:
         assert self.ports["memcached"]
-        return Memcached(self.ports["memcached"], self.password if password == "right" else password, user)
+        right = self.password if password == "right" else password
+        return Memcached(self.ports["memcached"], right, user, host=self.host)
 
     def http(
         self,
@@ -201,16 +211,16 @@ class FullDatabase(Database):
     ) -> tuple[int, str]:
         assert self.ports["http"]
         right = self.password if password == "right" else password
-        return http(self.ports["http"], path, right, user, body, method)
+        return http(self.ports["http"], path, right, user, body, method, host=self.host)
 
     def pid(self, part: str) -> int:
-        return int((self.directory / part / "engine.pid").read_text().split()[0])
+        return self.node.pid(self, part)
 
     def log(self, part: str) -> str:
         return (self.directory / part / "engine.log").read_text()
 
     def open_ports(self) -> list[str]:
-        return [name for name, port in self.ports.items() if port and listens(port)]
+        return [name for name, port in self.ports.items() if port and listens(port, self.host)]
 
 
 @pytest.fixture
@@ -263,6 +273,11 @@ class SshNode(AgentNode):
         """Also those that have ended and were not waited for."""
         pid = self._machine.pid
         return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+    def connections(self) -> int:
+        """Those of its sshd that are open, and as many more at any time as it has sockets of its own."""
+        descriptors = Path(f"/proc/{self._machine.pid}/fd").iterdir()
+        return sum(descriptor.is_socket() for descriptor in descriptors)
 
     @property
     def endpoint(self) -> Endpoint:

@@ -13,6 +13,7 @@ import pytest
 from devstack import keys
 from nodes import transport
 from nodes.errors import LoginRefused
+from nodes.ssh_keys import public_key
 from tests.nodes.conftest import AgentNode, SshNode
 
 KILLS = 40
@@ -41,7 +42,7 @@ def test_each_key_may_start_the_agent_and_nothing_else(node: AgentNode) -> None:
 
 def test_keys_that_are_not_named_are_gone_whatever_they_were_allowed(ssh_node: SshNode, ssh_keys: Any) -> None:
     ssh_node.authorize("")
-    ours = transport.public_key(str(ssh_keys / "id"))
+    ours = public_key(str(ssh_keys / "id"))
     assert ssh_node.ask("authorize", keys=[ours])["ok"]
     assert written(ssh_node) == line(ssh_node, ours)
     assert transport.call(ssh_node.endpoint, {"verb": "probe"})["ok"]

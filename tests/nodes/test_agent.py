@@ -172,6 +172,15 @@ def test_a_configuration_that_somebody_changed_is_reported_and_mended_by_the_sam
     assert running.client().get("a") == "1"
 
 
+def test_an_engine_that_an_older_agent_started_is_left_alone_by_a_probe(running: Database) -> None:
+    """Their marks did not tell the configuration: an upgrade of the agent must not restart every database."""
+    mark = running.directory / "redis" / "engine.pid"
+    pid, _, rest = mark.read_text().partition(" ")
+    mark.write_text(f"{pid} {rest.replace('.', '')}")
+    assert (running.probed() or {})["state"] == "running"
+    assert (running.probed() or {})["changed"] == []
+
+
 def test_a_frozen_engine_is_broken_and_spoils_no_answer(running: Database) -> None:
     other = Database(running.node)
     other.apply()

@@ -6,7 +6,7 @@ from devstack import keys
 from nodes import health
 from nodes.models import Node
 from tests import factories
-from tests.nodes.conftest import SshNode
+from tests.nodes.conftest import SshNode, eventually
 
 pytestmark = pytest.mark.django_db
 
@@ -15,6 +15,19 @@ def row_of(ssh_node: SshNode, **changes: object) -> Node:
     endpoint = ssh_node.endpoint
     where = {"ssh_host": endpoint.host, "ssh_port": endpoint.port, "ssh_user": endpoint.user}
     return factories.node(**{**where, "host_key": endpoint.host_key, **changes})
+
+
+def test_a_connection_is_kept_for_as_long_as_there_is_its_node(ssh_node: SshNode) -> None:
+    nobody = ssh_node.connections()
+    row_of(ssh_node)
+    health.probe_all()
+    kept = ssh_node.connections()
+    assert kept > nobody
+    health.probe_all()
+    assert ssh_node.connections() == kept
+    Node.objects.all().delete()
+    health.probe_all()
+    eventually(lambda: ssh_node.connections() == nobody)
 
 
 def test_another_host_key_is_kept_until_the_pinned_one_is_seen(ssh_node: SshNode) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from nodes import packing, transport
 from nodes.errors import AgentError, Garbage, HostKeyMismatch, LoginRefused, Unreachable
+from nodes.ssh_keys import fingerprint
 from nodes.transport import Endpoint
 from tests.nodes.conftest import Database, SshNode, eventually, listens
 
@@ -68,7 +69,7 @@ def test_a_changed_host_key_is_refused_and_shown(ssh_node: SshNode) -> None:
         transport.call(replace(ssh_node.endpoint, host_key=pinned), PROBE)
     assert mismatch.value.permanent
     assert mismatch.value.seen == ssh_node.endpoint.host_key
-    assert transport.fingerprint(mismatch.value.seen) in str(mismatch.value)
+    assert fingerprint(mismatch.value.seen) in str(mismatch.value)
 
 
 def test_a_host_key_of_another_kind_is_refused_and_shown(ssh_node: SshNode) -> None:
@@ -81,7 +82,7 @@ def test_a_host_key_of_another_kind_is_refused_and_shown(ssh_node: SshNode) -> N
 def test_a_host_key_can_be_scanned_and_named(ssh_node: SshNode) -> None:
     key = transport.scan_host_key("127.0.0.1", ssh_node.port)
     assert key == ssh_node.endpoint.host_key
-    assert re.fullmatch(r"SHA256:[A-Za-z0-9+/]{43}", transport.fingerprint(key))
+    assert re.fullmatch(r"SHA256:[A-Za-z0-9+/]{43}", fingerprint(key))
 
 
 def test_an_unknown_key_of_ours_is_a_refused_login(ssh_node: SshNode) -> None:

@@ -108,8 +108,11 @@ def node(number: int) -> Node:
     return Node.objects.get(name=f"node{number}")
 
 
-def test_a_lower_release_is_upgraded_first_on_one_node_and_then_on_the_others(fleet: Fleet) -> None:
-    assert upgrades.roll_out() == []
+def test_a_lower_release_is_upgraded_first_on_one_node_and_then_on_the_others(
+    fleet: Fleet, django_assert_num_queries: Any
+) -> None:
+    with django_assert_num_queries(2):
+        assert upgrades.roll_out() == []
     packed = fleet.deploy(HERE + 1)
     upgrades.roll_out()
     assert fleet.releases() == [HERE + 1, HERE, HERE]

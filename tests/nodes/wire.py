@@ -11,8 +11,8 @@ TIMEOUT = 10.0
 class Memcached:
     """One connection. Signs in unless `password` is None."""
 
-    def __init__(self, port: int, password: str | None, user: str = "default") -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), TIMEOUT)
+    def __init__(self, port: int, password: str | None, user: str = "default", *, host: str = "127.0.0.1") -> None:
+        self._socket = socket.create_connection((host, port), TIMEOUT)
         self._file = self._socket.makefile("rb")
         if password is not None:
             self.greeting = self.set("auth", f"{user} {password}".encode())
@@ -55,14 +55,21 @@ class Memcached:
 
 
 def http(
-    port: int, path: str, password: str | None, user: str = "default", body: bytes | None = None, method: str = "GET"
+    port: int,
+    path: str,
+    password: str | None,
+    user: str = "default",
+    body: bytes | None = None,
+    method: str = "GET",
+    *,
+    host: str = "127.0.0.1",
 ) -> tuple[int, str]:
     """Status and body. Not urllib, which says `Connection: close`: webdis 0.1.9 forgets such a request when its body
     comes in a packet of its own."""
     headers = (
         {} if password is None else {"Authorization": "Basic " + b64encode(f"{user}:{password}".encode()).decode()}
     )
-    connection = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+    connection = HTTPConnection(host, port, timeout=TIMEOUT)
     try:
         connection.request(method, path, body, headers)
         answer = connection.getresponse()
