@@ -16,7 +16,8 @@ from django.utils import timezone
 from basekv.console import charts
 from basekv.console.page import listed
 from billing.models import Usage
-from instances.models import Instance, Operation, Orphan
+from instances import alerts
+from instances.models import Alert, Instance, Operation, Orphan
 from instances.states import OperationState, Status
 from nodes.models import Node, Region
 from nodes.states import Health, Intent
@@ -62,12 +63,26 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "requests": ("billing.view_usage", requests),
         "near": ("billing.view_usage", near_their_quota),
     }
-    shown = {name: make(now) for name, (permission, make) in sections.items() if request.user.has_perm(permission)}
+    shown: dict[str, Any] = {}
+    if request.user.has_perm("instances.view_alert"):
+        shown["alerts"] = open_alerts(now) | {"may_acknowledge": request.user.has_perm("instances.acknowledge_alert")}
+    shown |= {name: make(now) for name, (permission, make) in sections.items() if request.user.has_perm(permission)}
     return {**context, **shown, "title": "Dashboard"}
 
 
 def filtered(model: Any, **lookups: object) -> str:
     return listed(model, urlencode(lookups))
+
+
+def open_alerts(now: datetime) -> dict[str, Any]:
+    checked_at = alerts.checked_at()
+    return {
+        "number": alerts.open().count(),
+        "shown": alerts.open()[:LISTED],
+        "link": filtered(Alert, resolved_at__isnull=True),
+        "checked_at": checked_at,
+        "is_silent": checked_at is None or now - checked_at > alerts.SILENT_AFTER,
+    }
 
 
 def regions(now: datetime) -> list[RegionRow]:

@@ -5,7 +5,7 @@ from typing import Any
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from instances.states import OperationState, Status
+from instances.states import OperationState, Severity, Status
 from nodes.states import Health, Intent
 
 GOOD, BUSY, ODD, BAD, QUIET = "success", "info", "warning", "danger", "default"
@@ -34,6 +34,8 @@ COLOURS: dict[str, str] = {
     "open": BAD,
     "acknowledged": ODD,
     "resolved": GOOD,
+    Severity.CRITICAL: BAD,
+    Severity.WARNING: ODD,
 }
 
 

@@ -52,6 +52,7 @@ NAVIGATION: list[dict[str, Any]] = [
     {
         "title": "Safety",
         "items": [
+            item("Alerts", "notifications", "instances.alert"),
             item("Audit trail", "policy", "accounts.auditentry"),
             {**item("Users", "group", "accounts.user"), "permission": superuser},
         ],

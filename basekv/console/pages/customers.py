@@ -165,7 +165,7 @@ ACCOUNT_BUTTONS = [
         permission="billing.change_subscription",
         do=change_plan,
         form=WhichPlan,
-        tells=lambda account, data: plan_change.preview(account, data["plan"]),
+        tells=lambda account, data: [f"{account} goes to {data['plan']}.", *plan_change.preview(account, data["plan"])],
         previews=True,
     ),
     Button(
