@@ -49,6 +49,8 @@ class Page(AuditedAdmin):
     list_buttons: ClassVar[Sequence[Button]] = ()
     overview: ClassVar[str] = ""
     """The template of what is above the form."""
+    list_without: ClassVar[Sequence[str]] = ()
+    """Large columns that a list does not show."""
     search: ClassVar[finding.Search | None] = None
     narrows_by: ClassVar[frozenset[str]] = frozenset()
     """Lookups that other pages link to, beside the filters of the list."""
@@ -74,8 +76,8 @@ class Page(AuditedAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        return (queryset.filter(self.search(term)) if self.search and term else queryset), False
+        word = search_term.strip().replace("\0", "")
+        return (queryset.filter(self.search.where(word)) if self.search and word else queryset), False
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         return lookup in self.narrows_by or bool(super().lookup_allowed(lookup, value, request))

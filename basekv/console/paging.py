@@ -1,6 +1,7 @@
 """Pages of long lists: nobody reads further than this, so nobody counts further."""
 
 from functools import cached_property
+from typing import Any
 
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -24,7 +25,11 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]
 
 
 class QuickChangeList(ChangeList):
-    """Without a search or a filter the result is all that there is; the theme would offer to show it."""
+    """Loads no column that is large and not shown; offers to show all only where that is more."""
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
+        return rows.defer(*self.model_admin.list_without)
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)

@@ -316,6 +316,7 @@ class ServiceAccountPage(Page):
     list_select_related = ["account"]
     list_filter = [("disabled_at", admin.EmptyFieldListFilter)]
     ordering = ["-created_at"]
+    sortable_by = ["created_at"]
     narrows_by = frozenset({"account__id__exact"})
     search = finding.any_of(finding.by_name(), finding.by_id(), finding.through("account_id", Account, of_account))
     search_help_text = "The beginning of its name, of its account's name, or of an id."
@@ -344,6 +345,7 @@ class TokenPage(Page):
     list_select_related = ["service_account__account"]
     list_filter = [("revoked_at", admin.EmptyFieldListFilter)]
     ordering = ["-created_at"]
+    sortable_by = ["created_at"]
     narrows_by = frozenset({"service_account__account__id__exact", "service_account__id__exact"})
     search = finding.any_of(
         finding.beginning("prefix"),

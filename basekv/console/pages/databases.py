@@ -180,8 +180,10 @@ def reported(instance: Instance) -> dict[str, Any]:
 class InstancePage(Page):
     list_display = ["name", "account", "show_status", "protocol", "node", "storage", "created_at"]
     list_select_related = ["account", "node"]
+    list_without = ["node__report"]
     list_filter = ["status", "protocol", "node__region"]
     ordering = ["-created_at"]
+    sortable_by = ["created_at"]
     narrows_by = frozenset({"account__id__exact", "node__id__exact", "status__in"})
     search = finding.any_of(of_instance, finding.through("account_id", Account, of_account))
     search_help_text = "The beginning of a name, of an account's name, or of an id."
@@ -190,7 +192,6 @@ class InstancePage(Page):
     buttons = INSTANCE_BUTTONS
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Instance]:
-        # A list shows none of what makes a node's row heavy.
         return cast(QuerySet[Instance], super().get_queryset(request)).select_related("account", "node")
 
     @display(description="status", ordering="status")
@@ -226,6 +227,7 @@ class OperationPage(Page):
     list_select_related = ["instance"]
     list_filter = ["state", "kind"]
     ordering = ["-created_at"]
+    sortable_by = ["created_at"]
     narrows_by = frozenset({"instance__id__exact", "finished_at__isnull", "deadline__lt", "due_at__lt", "finished_at__gte"})
     search = finding.any_of(finding.by_id(), finding.through("instance_id", Instance, of_instance))
     search_help_text = "The beginning of an id, of an instance's name, or of its id."
@@ -249,6 +251,7 @@ class EventPage(Page):
     list_select_related = ["instance"]
     list_filter = ["status"]
     ordering = ["-created_at"]
+    sortable_by = ["created_at"]
     search = finding.through("instance_id", Instance, of_instance)
     search_help_text = "The beginning of an instance's name or of its id."
     fields = ["created_at", "instance", "operation", "status", "text"]
@@ -266,6 +269,7 @@ class EventPage(Page):
 class OrphanPage(Page):
     list_display = ["instance_id", "node", "found_at", "quarantined_at", "erased_at"]
     list_select_related = ["node"]
+    list_without = ["node__report"]
     ordering = ["-found_at"]
     narrows_by = frozenset({"erased_at__isnull"})
     search = finding.any_of(finding.by_id("instance_id"), finding.through("node_id", Node, of_node))

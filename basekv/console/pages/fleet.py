@@ -200,6 +200,8 @@ class NodePage(Page):
     """Nodes are enrolled by `enroll_node`; here they are seen and told what they are for."""
 
     list_display = ["name", "region", "show_health", "show_intent", "seen_at", "used", "slots_used", "problem"]
+    list_select_related = ["region"]
+    list_without = ["report"]
     list_filter = ["health", "intent", "region"]
     ordering = ["name"]
     search = finding.any_of(finding.by_name(), finding.by_name("host"), finding.by_id())

@@ -57,6 +57,7 @@ class SubscriptionPage(Page):
     list_select_related = ["account", "plan"]
     list_filter = ["plan", ("ended_at", admin.EmptyFieldListFilter)]
     ordering = ["-started_at"]
+    sortable_by = ["started_at"]
     narrows_by = frozenset({"account__id__exact"})
     search = finding.through("account_id", Account, of_account)
     search_help_text = "The beginning of an account's name or id."
@@ -79,6 +80,7 @@ class UsagePage(Page):
     list_select_related = ["account"]
     list_filter = ["day"]
     ordering = ["-day", "-count"]
+    sortable_by = ["day"]
     narrows_by = frozenset({"account__id__exact", "day", "day__exact"})
     search = finding.through("account_id", Account, of_account)
     search_help_text = "The beginning of an account's name or id."

@@ -23,17 +23,17 @@ def address(obj: Model) -> str:
 
 
 @register.filter
-def mib(number: float | None) -> str:
-    """Of MiB: in GiB from a thousand on."""
-    if number is None:
+def mib(number: float | str | None) -> str:
+    """Of MiB: in GiB from ten of them on. A template gives an empty text for what a node did not report."""
+    if number is None or isinstance(number, str):
         return "–"
     return f"{number / KIB:,.1f} GiB" if number >= 10 * KIB else f"{number:,.0f} MiB"
 
 
 @register.filter
-def size(number: float | None) -> str:
+def size(number: float | str | None) -> str:
     """Of bytes."""
-    if number is None:
+    if number is None or isinstance(number, str):
         return "–"
     for unit in ("B", "KiB", "MiB"):
         if number < KIB:
