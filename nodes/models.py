@@ -1,4 +1,5 @@
 import uuid
+from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
@@ -150,7 +151,7 @@ class Errand(models.Model):
     answer = models.TextField(blank=True)
 
     class Meta:
-        default_permissions: list[str] = []
+        default_permissions: ClassVar[list[str]] = []
         ordering = ["-asked_at"]
         indexes = [
             models.Index(fields=["node", "kind", "-asked_at"], name="nodes_errand_of_node"),

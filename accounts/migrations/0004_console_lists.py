@@ -6,26 +6,35 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0003_second_factor'),
+        ("accounts", "0003_second_factor"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='account',
-            index=models.Index(django.contrib.postgres.indexes.OpClass(django.db.models.functions.text.Upper('name'), name='text_pattern_ops'), name='accounts_account_search'),
+            model_name="account",
+            index=models.Index(
+                django.contrib.postgres.indexes.OpClass(
+                    django.db.models.functions.text.Upper("name"), name="text_pattern_ops"
+                ),
+                name="accounts_account_search",
+            ),
         ),
         migrations.AddIndex(
-            model_name='serviceaccount',
-            index=models.Index(django.contrib.postgres.indexes.OpClass(django.db.models.functions.text.Upper('name'), name='text_pattern_ops'), name='accounts_serviceaccount_search'),
+            model_name="serviceaccount",
+            index=models.Index(
+                django.contrib.postgres.indexes.OpClass(
+                    django.db.models.functions.text.Upper("name"), name="text_pattern_ops"
+                ),
+                name="accounts_serviceaccount_search",
+            ),
         ),
         migrations.AddIndex(
-            model_name='serviceaccount',
-            index=models.Index(fields=['-created_at', '-id'], name='accounts_serviceaccount_latest'),
+            model_name="serviceaccount",
+            index=models.Index(fields=["-created_at", "-id"], name="accounts_serviceaccount_latest"),
         ),
         migrations.AddIndex(
-            model_name='token',
-            index=models.Index(fields=['-created_at', '-id'], name='accounts_token_latest'),
+            model_name="token",
+            index=models.Index(fields=["-created_at", "-id"], name="accounts_token_latest"),
         ),
     ]

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Count, F, FloatField, Q, QuerySet, Sum
-from django.db.models.functions import Cast
+from django.db.models import Count, F, FloatField, Q, Sum
+from django.db.models.functions import Cast, NullIf
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -86,13 +86,20 @@ def open_alerts(now: datetime) -> dict[str, Any]:
 
 
 def regions(now: datetime) -> list[RegionRow]:
-    rows = {pk: RegionRow(name, filtered(Node, region__slug__exact=pk)) for pk, name in Region.objects.values_list("pk", "name")}
+    rows = {
+        pk: RegionRow(name, filtered(Node, region__slug__exact=pk))
+        for pk, name in Region.objects.values_list("pk", "name")
+    }
     nodes: dict[str, dict[str, int]] = defaultdict(dict)
     # Placement gives databases to those alone that are online and wanted: only their room counts.
-    counted = Node.objects.order_by().values("region_id", "health").annotate(
-        number=Count("pk"),
-        capacity=Sum("capacity_mb", filter=Q(health=Health.ONLINE, intent=Intent.ACTIVE), default=0),
-        reserved=Sum("reserved_mb", filter=Q(health=Health.ONLINE, intent=Intent.ACTIVE), default=0),
+    counted = (
+        Node.objects.order_by()
+        .values("region_id", "health")
+        .annotate(
+            number=Count("pk"),
+            capacity=Sum("capacity_mb", filter=Q(health=Health.ONLINE, intent=Intent.ACTIVE), default=0),
+            reserved=Sum("reserved_mb", filter=Q(health=Health.ONLINE, intent=Intent.ACTIVE), default=0),
+        )
     )
     for found in counted:
         row = rows[found["region_id"]]
@@ -169,9 +176,6 @@ def requests(now: datetime) -> dict[str, Any]:
 def near_their_quota(now: datetime) -> list[Usage]:
     """Those that have used most of what their plan allows today, whoever has used the largest share first."""
     plan_of = "account__subscriptions__plan__max_requests_per_day"
-    limited: QuerySet[Usage] = Usage.objects.filter(
-        day=now.date(), account__subscriptions__ended_at=None, **{f"{plan_of}__gt": 0}
-    ).annotate(limit=F(plan_of), share=Cast("count", FloatField()) / F(plan_of))
-    return list(limited.filter(share__gte=NEAR).select_related("account").order_by("-share")[:LISTED])
-
-
+    limited = Usage.objects.annotate(limit=F(plan_of), share=Cast("count", FloatField()) / NullIf(F(plan_of), 0))
+    near = limited.filter(day=now.date(), account__subscriptions__ended_at=None, share__gte=NEAR)
+    return list(near.select_related("account").order_by("-share")[:LISTED])

@@ -1,4 +1,4 @@
-"""What all pages of the console have in common: quick lists, buttons, and an overview above the form, if there is one."""
+"""What all pages of the console have in common: quick lists, buttons, and an overview above the form."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar

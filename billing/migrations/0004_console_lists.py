@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0004_console_lists'),
-        ('billing', '0003_usage_by_day'),
+        ("accounts", "0004_console_lists"),
+        ("billing", "0003_usage_by_day"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='subscription',
-            index=models.Index(fields=['-started_at', '-id'], name='billing_subscription_latest'),
+            model_name="subscription",
+            index=models.Index(fields=["-started_at", "-id"], name="billing_subscription_latest"),
         ),
     ]

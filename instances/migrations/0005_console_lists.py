@@ -6,32 +6,36 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0004_console_lists'),
-        ('instances', '0004_alerts'),
-        ('nodes', '0004_errands'),
+        ("accounts", "0004_console_lists"),
+        ("instances", "0004_alerts"),
+        ("nodes", "0004_errands"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='event',
-            index=models.Index(fields=['-created_at', '-id'], name='instances_event_latest'),
+            model_name="event",
+            index=models.Index(fields=["-created_at", "-id"], name="instances_event_latest"),
         ),
         migrations.AddIndex(
-            model_name='instance',
-            index=models.Index(django.contrib.postgres.indexes.OpClass(django.db.models.functions.text.Upper('name'), name='text_pattern_ops'), name='instances_instance_search'),
+            model_name="instance",
+            index=models.Index(
+                django.contrib.postgres.indexes.OpClass(
+                    django.db.models.functions.text.Upper("name"), name="text_pattern_ops"
+                ),
+                name="instances_instance_search",
+            ),
         ),
         migrations.AddIndex(
-            model_name='instance',
-            index=models.Index(fields=['-created_at', '-id'], name='instances_instance_latest'),
+            model_name="instance",
+            index=models.Index(fields=["-created_at", "-id"], name="instances_instance_latest"),
         ),
         migrations.AddIndex(
-            model_name='instance',
-            index=models.Index(fields=['node', 'status'], name='instances_instance_by_status'),
+            model_name="instance",
+            index=models.Index(fields=["node", "status"], name="instances_instance_by_status"),
         ),
         migrations.AddIndex(
-            model_name='operation',
-            index=models.Index(fields=['-created_at', '-id'], name='instances_operation_latest'),
+            model_name="operation",
+            index=models.Index(fields=["-created_at", "-id"], name="instances_operation_latest"),
         ),
     ]

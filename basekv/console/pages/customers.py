@@ -8,7 +8,6 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.decorators import display
 
 from accounts import registry, tokens
 from accounts.actors import Actor
@@ -145,7 +144,9 @@ def what_is_disabled(service_account: ServiceAccount, data: Data) -> list[str]:
 
 
 def what_is_revoked(token: Token, data: Data) -> list[str]:
-    used = f"It was last used at {token.last_used_at:%Y-%m-%d %H:%M} UTC." if token.last_used_at else "It was never used."
+    used = (
+        f"It was last used at {token.last_used_at:%Y-%m-%d %H:%M} UTC." if token.last_used_at else "It was never used."
+    )
     return [f"From the next request on, the API refuses {token.prefix} of {token.service_account}, for good.", used]
 
 
@@ -276,7 +277,7 @@ class AccountPage(Page):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("accounts.change_account")
 
-    @display(description="state", ordering="suspended_at")
+    @admin.display(description="state", ordering="suspended_at")
     def state(self, account: Account) -> SafeString:
         return label("suspended") if account.suspended_at else label("active")
 
@@ -324,7 +325,7 @@ class ServiceAccountPage(Page):
     overview = "console/service_account.html"
     buttons = SERVICE_ACCOUNT_BUTTONS
 
-    @display(description="state")
+    @admin.display(description="state")
     def state(self, found: ServiceAccount) -> SafeString:
         return label("disabled") if found.disabled_at else label("active")
 
@@ -357,15 +358,15 @@ class TokenPage(Page):
     overview = "console/token.html"
     buttons = TOKEN_BUTTONS
 
-    @display(description="state")
+    @admin.display(description="state")
     def state(self, token: Token) -> SafeString:
         return label(state_of(token))
 
-    @display(description="service account")
+    @admin.display(description="service account")
     def whose(self, token: Token) -> SafeString:
         return format_html('<a href="{}">{}</a>', address(token.service_account), token.service_account)
 
-    @display(description="scopes")
+    @admin.display(description="scopes")
     def scope_list(self, token: Token) -> str:
         return ", ".join(token.scopes)
 

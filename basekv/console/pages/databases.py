@@ -9,7 +9,6 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.decorators import display
 
 from accounts.actors import Actor
 from accounts.models import Account
@@ -44,14 +43,18 @@ def rotate(instance: Instance, by: Actor, data: Data) -> Done:
 
 def reveal(instance: Instance, by: Actor, data: Data) -> Secret:
     password = lifecycle.reveal(instance, by=by)
-    return Secret(f"The password of {instance.name}", password, "Close this page when you have it. That you saw it is written down.")
+    return Secret(
+        f"The password of {instance.name}",
+        password,
+        "Close this page when you have it. That you saw it is written down.",
+    )
 
 
 def delete(instance: Instance, by: Actor, data: Data) -> Done:
     mode = lifecycle.delete(instance, by=by, force=False)
     if mode is lifecycle.Mode.ASYNC:
         return Done(f"{instance.name} is being deleted: {instance.node} has to confirm.")
-    return Done(f"{instance.name} is deleted. {instance.node} is cleaned as soon as it answers again.")
+    return Done(f"{instance.name} is deleted. {instance.node} is cleaned when it answers again.")
 
 
 def force_delete(instance: Instance, by: Actor, data: Data) -> Done:
@@ -66,14 +69,14 @@ def see_log(instance: Instance, by: Actor, data: Data) -> Done:
 
 def what_restarts(instance: Instance, data: Data) -> list[str]:
     return [
-        f"{instance.name} of {instance.account} stops and starts again. Every key is kept; its connections are cut, and "
-        "it does not answer for about a second."
+        f"{instance.name} of {instance.account} stops and starts again. Every key is kept; its connections are cut, "
+        "and it does not answer for about a second."
     ]
 
 
 def what_rotates(instance: Instance, data: Data) -> list[str]:
     return [
-        f"{instance.name} of {instance.account} restarts with a new password, and the present one is refused from then on.",
+        f"{instance.name} of {instance.account} restarts with a new password; the present one is refused then.",
         "Whatever uses it fails until it has the new one. Every key is kept.",
     ]
 
@@ -194,11 +197,11 @@ class InstancePage(Page):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Instance]:
         return cast(QuerySet[Instance], super().get_queryset(request)).select_related("account", "node")
 
-    @display(description="status", ordering="status")
+    @admin.display(description="status", ordering="status")
     def show_status(self, instance: Instance) -> SafeString:
         return label(instance.status)
 
-    @display(description="storage", ordering="storage_mb")
+    @admin.display(description="storage", ordering="storage_mb")
     def storage(self, instance: Instance) -> str:
         return mib(instance.storage_mb)
 
@@ -228,7 +231,9 @@ class OperationPage(Page):
     list_filter = ["state", "kind"]
     ordering = ["-created_at"]
     sortable_by = ["created_at"]
-    narrows_by = frozenset({"instance__id__exact", "finished_at__isnull", "deadline__lt", "due_at__lt", "finished_at__gte"})
+    narrows_by = frozenset(
+        {"instance__id__exact", "finished_at__isnull", "deadline__lt", "due_at__lt", "finished_at__gte"}
+    )
     search = finding.any_of(finding.by_id(), finding.through("instance_id", Instance, of_instance))
     search_help_text = "The beginning of an id, of an instance's name, or of its id."
     fields = [
@@ -236,11 +241,11 @@ class OperationPage(Page):
         *("due_at", "deadline", "leased_until", "error", "customer_error"),
     ]
 
-    @display(description="instance")
+    @admin.display(description="instance")
     def whose(self, operation: Operation) -> SafeString:
         return format_html('<a href="{}">{}</a>', address(operation.instance), operation.instance.name)
 
-    @display(description="state", ordering="state")
+    @admin.display(description="state", ordering="state")
     def show_state(self, operation: Operation) -> SafeString:
         return label(operation.state)
 
@@ -256,11 +261,11 @@ class EventPage(Page):
     search_help_text = "The beginning of an instance's name or of its id."
     fields = ["created_at", "instance", "operation", "status", "text"]
 
-    @display(description="instance")
+    @admin.display(description="instance")
     def whose(self, event: Event) -> SafeString:
         return format_html('<a href="{}">{}</a>', address(event.instance), event.instance.name)
 
-    @display(description="status after it", ordering="status")
+    @admin.display(description="status after it", ordering="status")
     def show_status(self, event: Event) -> SafeString:
         return label(event.status)
 

@@ -16,7 +16,6 @@ from django.shortcuts import render
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from unfold.decorators import display
 
 from accounts.actors import Actor
 from basekv.console import charts, fields, finding
@@ -216,23 +215,23 @@ class NodePage(Page):
         """Only what was changed: the counters and the health in this copy are old by now."""
         obj.save(update_fields=form.changed_data)
 
-    @display(description="health", ordering="health")
+    @admin.display(description="health", ordering="health")
     def show_health(self, node: Node) -> SafeString:
         return label(node.health)
 
-    @display(description="intent", ordering="intent")
+    @admin.display(description="intent", ordering="intent")
     def show_intent(self, node: Node) -> SafeString:
         return label(node.intent)
 
-    @display(description="memory given away", ordering="load")
+    @admin.display(description="memory given away", ordering="load")
     def used(self, node: Node) -> str:
         return f"{percent(node.load)} of {mib(node.capacity_mb)}"
 
-    @display(description="databases")
+    @admin.display(description="databases")
     def slots_used(self, node: Node) -> str:
         return f"{node.slots_used:,}"
 
-    @display(description="last error", empty_value="–")
+    @admin.display(description="last error", empty_value="–")
     def problem(self, node: Node) -> str | None:
         return node.last_error[:120] or None
 
@@ -309,5 +308,3 @@ def last_errors(samples: Sequence[HealthSample]) -> list[HealthSample]:
     """The latest of each kind, the newest first."""
     latest = {sample.error: sample for sample in samples if sample.error}
     return sorted(latest.values(), key=lambda sample: sample.at, reverse=True)[:5]
-
-

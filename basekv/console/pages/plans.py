@@ -6,7 +6,6 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.decorators import display
 
 from accounts.models import Account
 from basekv.console import finding
@@ -32,19 +31,19 @@ class PlanPage(Page):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["slug"] if obj else []  # it is the plan's identity in the API
 
-    @display(description="databases", ordering="max_databases")
+    @admin.display(description="databases", ordering="max_databases")
     def databases(self, plan: Plan) -> str:
         return count(plan.max_databases)
 
-    @display(description="storage of each", ordering="max_storage_mb")
+    @admin.display(description="storage of each", ordering="max_storage_mb")
     def storage(self, plan: Plan) -> str:
         return mib(plan.max_storage_mb) if plan.max_storage_mb else "the node's default"
 
-    @display(description="requests a day", ordering="max_requests_per_day")
+    @admin.display(description="requests a day", ordering="max_requests_per_day")
     def requests(self, plan: Plan) -> str:
         return count(plan.max_requests_per_day)
 
-    @display(description="price a month", ordering="price_cents")
+    @admin.display(description="price a month", ordering="price_cents")
     def price(self, plan: Plan) -> str:
         return money(plan.price_cents)
 
@@ -63,11 +62,11 @@ class SubscriptionPage(Page):
     search_help_text = "The beginning of an account's name or id."
     fields = ["account", "plan", "started_at", "ended_at"]
 
-    @display(description="account")
+    @admin.display(description="account")
     def whose(self, subscription: Subscription) -> SafeString:
         return format_html('<a href="{}">{}</a>', address(subscription.account), subscription.account)
 
-    @display(description="state")
+    @admin.display(description="state")
     def state(self, subscription: Subscription) -> SafeString:
         return label("ended") if subscription.ended_at else label("active")
 
@@ -86,10 +85,10 @@ class UsagePage(Page):
     search_help_text = "The beginning of an account's name or id."
     fields = ["account", "day", "count"]
 
-    @display(description="account")
+    @admin.display(description="account")
     def whose(self, usage: Usage) -> SafeString:
         return format_html('<a href="{}">{}</a>', address(usage.account), usage.account)
 
-    @display(description="requests", ordering="count")
+    @admin.display(description="requests", ordering="count")
     def requests(self, usage: Usage) -> str:
         return f"{usage.count:,}"

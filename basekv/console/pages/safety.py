@@ -10,12 +10,11 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
-from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts import people, views
-from accounts.audited_admin import AuditedAdmin
 from accounts.actors import Actor
+from accounts.audited_admin import AuditedAdmin
 from accounts.models import AuditEntry, User
 from basekv.console import finding, subjects
 from basekv.console.buttons import Button, Data, Done
@@ -103,11 +102,11 @@ class AlertPage(Page):
     fields: list[str] = []
     buttons = [ACKNOWLEDGE]
 
-    @display(description="severity", ordering="severity")
+    @admin.display(description="severity", ordering="severity")
     def show_severity(self, alert: Alert) -> SafeString:
         return label(alert.severity)
 
-    @display(description="state")
+    @admin.display(description="state")
     def state(self, alert: Alert) -> SafeString:
         return label("resolved" if alert.resolved_at else "acknowledged" if alert.acknowledged_at else "open")
 
