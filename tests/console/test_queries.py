@@ -30,13 +30,14 @@ LISTS = {
     Alert: 5,
     AuditEntry: 4,
 }
-OBJECTS = {Node: 12, Instance: 8, Account: 12}
+OBJECTS = {Node: 10, Instance: 7, Account: 12}
 DASHBOARD = 14
 
 
 @pytest.fixture
-def many(world):
-    """More of what the pages list; each in its own account, on its own node."""
+def many(world, superuser):
+    """More of what the pages list; each in its own account, on its own node. And a session that was just written."""
+    superuser.get("/admin/")
     for number in range(5):
         factories.node(region=f"region-{number}")
         customer = factories.customer()
