@@ -78,7 +78,8 @@ class Watched:
                 where = f"{name}-{scheme}-{width}"
                 self.page.screenshot(path=self.pictures / f"{where}.png", full_page=True)
                 assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{where} is cut off"
-                assert self.page.evaluate(TOO_PALE) == [], where
+                pale = self.page.evaluate(TOO_PALE)
+                assert not pale, f"{where} can hardly be read: {pale}"
         self.page.emulate_media(color_scheme="light")
 
 

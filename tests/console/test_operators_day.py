@@ -1,6 +1,7 @@
 """An operator's day, in a real browser, against the whole local stack: everything real, nothing asked of the docs."""
 
 import re
+import time
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from tests.console import browser
 from tests.stack import Stack
 
 API = "/api/v1"
+PATIENCE = 40  # seconds
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +58,12 @@ def test_an_operators_day(stack, day):
     with httpx.Client(base_url=stack.url, headers={"Authorization": f"Bearer {token}"}, trust_env=False) as customer:
         assert customer.post(f"{API}/instances", json={"name": "orders"}).status_code == 201
         watch_it_run(page, "orders")
-        day.look("instance")
         fetch_its_log(page)
-        drain_and_handle_the_alert(page, stack, day)
-        account_page(page)
+        day.look("instance")
+        drain_the_node_by_keyboard(page, day)
+
+        page.get_by_role("link", name="Accounts", exact=True).click()
+        page.get_by_role("link", name="Initech", exact=True).click()
         day.look("account")
         page.get_by_role("row", name=token[:12]).get_by_role("link", name="Revoke").click()
         expect(page.get_by_text("for good")).to_be_visible()
@@ -67,8 +71,7 @@ def test_an_operators_day(stack, day):
         expect(page.get_by_text(f"{token[:12]} is revoked")).to_be_visible()
         assert customer.get(f"{API}/whoami").status_code == 401
 
-    page.get_by_role("link", name="Dashboard").click()
-    day.look("dashboard")
+    handle_the_alert(page, day)
     assert day.complaints == []
 
 
@@ -85,8 +88,7 @@ def sign_in_by_keyboard(page, stack, day):
 def watch_it_run(page, name):
     page.get_by_role("link", name="Instances", exact=True).click()
     page.get_by_role("link", name=name, exact=True).click()
-    while not page.get_by_text("It answers, with its password.").is_visible():
-        page.reload()
+    reload_until(page, page.get_by_text("It answers, with its password."))
     expect(page.locator("dd").get_by_text("running").first).to_be_visible()
 
 
@@ -95,8 +97,7 @@ def fetch_its_log(page):
     expect(page.locator(".bkv-log")).to_contain_text("redis:")
 
 
-def drain_and_handle_the_alert(page, stack, day):
-    """By keyboard alone; the region is full then, which is an alert."""
+def drain_the_node_by_keyboard(page, day):
     page.get_by_role("link", name="Nodes", exact=True).click()
     page.get_by_role("link", name="local", exact=True).first.click()
     page.get_by_role("button", name="Probe now").click()
@@ -110,15 +111,25 @@ def drain_and_handle_the_alert(page, stack, day):
     page.keyboard.press("Enter")
     expect(page.get_by_text("local is draining")).to_be_visible()
 
-    alert = page.get_by_text("No node of local can take another database")
-    page.goto(stack.env["BASEKV_ADMIN_URL"])
-    while not alert.is_visible():  # compared every 15 seconds
-        page.wait_for_timeout(250)
-        page.reload()
+
+def handle_the_alert(page, day):
+    """The region is full now: it has no other node."""
+    page.get_by_role("link", name="Dashboard").click()
+    reload_until(page, page.get_by_text("No node of local can take another database"))
+    day.look("dashboard")
     page.get_by_role("button", name="Acknowledge").click()
     expect(page.get_by_text("You have it in hand")).to_be_visible()
+    expect(page.get_by_text("Bring its nodes back")).to_be_visible()
     day.look("alert")
-    assert page.get_by_text("Bring its nodes back").is_visible()
+
+
+def reload_until(page, something):
+    """Alerts are compared every 15 seconds."""
+    deadline = time.monotonic() + PATIENCE
+    while not something.is_visible():
+        assert time.monotonic() < deadline, f"{something} did not appear"
+        page.wait_for_timeout(200)
+        page.reload()
 
 
 def reach(page, text, role="A"):
@@ -131,8 +142,3 @@ def reach(page, text, role="A"):
             assert outline != "none", f"{text} has the focus, and nobody sees it"
             return
     raise AssertionError(f"{text} cannot be reached by keyboard")
-
-
-def account_page(page):
-    page.get_by_role("link", name="Accounts", exact=True).click()
-    page.get_by_role("link", name="Initech", exact=True).click()
