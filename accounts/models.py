@@ -5,8 +5,10 @@ from typing import Any, ClassVar
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import OpClass
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Upper
 from django.utils import timezone
 
 from accounts.actors import ActorKind
@@ -100,6 +102,8 @@ class Account(models.Model):
     class Meta:
         ordering = ["name"]
         permissions = [("suspend_account", "Can suspend and resume accounts")]
+        # What begins with a word, in upper or lower case.
+        indexes = [models.Index(OpClass(Upper("name"), name="text_pattern_ops"), name="accounts_account_search")]
 
     def __str__(self) -> str:
         return self.name
@@ -117,6 +121,10 @@ class ServiceAccount(models.Model):
     class Meta:
         ordering = ["account", "name"]
         permissions = [("disable_serviceaccount", "Can disable and enable service accounts")]
+        indexes = [
+            models.Index(OpClass(Upper("name"), name="text_pattern_ops"), name="accounts_serviceaccount_search"),
+            models.Index(fields=["-created_at", "-id"], name="accounts_serviceaccount_latest"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["account", "name"], name="accounts_serviceaccount_name"),
         ]
@@ -142,6 +150,7 @@ class Token(models.Model):
     class Meta:
         ordering = ["-created_at"]
         permissions = [("issue_token", "Can issue tokens"), ("revoke_token", "Can revoke tokens")]
+        indexes = [models.Index(fields=["-created_at", "-id"], name="accounts_token_latest")]
 
     def __str__(self) -> str:
         return self.prefix

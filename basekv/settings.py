@@ -11,6 +11,8 @@ from cryptography.fernet import Fernet, MultiFernet
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
+from basekv.console.theme import UNFOLD as UNFOLD
+
 django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -67,7 +69,8 @@ CSRF_TRUSTED_ORIGINS = words("BASEKV_TRUSTED_ORIGINS", "")
 BASEKV_TRUSTED_PROXIES = [ip_network(word) for word in words("BASEKV_TRUSTED_PROXIES", "")]
 
 INSTALLED_APPS = [
-    "unfold",  # before the admin, whose templates and site it takes the place of
+    "basekv.console",  # before the theme, and that before the admin: each takes the place of what the next has
+    "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -105,6 +108,7 @@ AUTH_USER_MODEL = "accounts.User"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TIME_ZONE = "UTC"
 USE_TZ = True
+FORMAT_MODULE_PATH = "basekv.console.formats"
 AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
 STATIC_URL = "/static/"
 STATIC_ROOT = os.environ.get("BASEKV_STATIC_ROOT", BASE_DIR / "staticfiles")
@@ -223,15 +227,6 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     # Instead of the standard hook, which moves enums out of the places where the contract has them.
     "POSTPROCESSING_HOOKS": ["basekv.api.schema.require_token"],
-}
-
-# --- The console ------------------------------------------------------------------------------------------------
-
-UNFOLD: dict[str, Any] = {
-    "SITE_TITLE": "BaseKV",
-    "SITE_HEADER": "BaseKV",
-    "SITE_SUBHEADER": "The fleet and its customers",
-    "SITE_URL": None,
 }
 
 # --- Web security -----------------------------------------------------------------------------------------------

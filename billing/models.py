@@ -37,6 +37,7 @@ class Subscription(models.Model):
 
     class Meta:
         ordering = ["-started_at"]
+        indexes = [models.Index(fields=["-started_at", "-id"], name="billing_subscription_latest")]
         constraints = [
             models.UniqueConstraint(
                 fields=["account"], condition=Q(ended_at=None), name="billing_subscription_one_active"

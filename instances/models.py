@@ -1,8 +1,10 @@
 import uuid
 from typing import ClassVar
 
+from django.contrib.postgres.indexes import OpClass
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Upper
 
 from accounts.models import Account, Token
 from instances.states import Kind, LogLevel, OperationState, Protocol, Severity, Status
@@ -53,6 +55,11 @@ class Instance(models.Model):
                 condition=~Q(status=Status.DELETED),
                 name="instances_instance_of_account",
             ),
+            # What begins with a word, in upper or lower case.
+            models.Index(OpClass(Upper("name"), name="text_pattern_ops"), name="instances_instance_search"),
+            models.Index(fields=["-created_at", "-id"], name="instances_instance_latest"),
+            # How many a node has of each status, from the index alone.
+            models.Index(fields=["node", "status"], name="instances_instance_by_status"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["node", "slot"], name="instances_instance_node_slot"),
@@ -108,6 +115,7 @@ class Operation(models.Model):
         indexes = [
             models.Index(fields=["due_at"], condition=Q(finished_at=None), name="instances_operation_due"),
             models.Index(fields=["instance", "-created_at"], name="instances_operation_history"),
+            models.Index(fields=["-created_at", "-id"], name="instances_operation_latest"),
             models.Index(
                 fields=["finished_at"], condition=Q(state=OperationState.FAILED), name="instances_operation_failed"
             ),
@@ -133,7 +141,10 @@ class Event(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["instance", "-created_at"], name="instances_event_history")]
+        indexes = [
+            models.Index(fields=["instance", "-created_at"], name="instances_event_history"),
+            models.Index(fields=["-created_at", "-id"], name="instances_event_latest"),
+        ]
 
     def __str__(self) -> str:
         return self.text

@@ -1,11 +1,12 @@
 import uuid
+from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 
-from nodes.states import Health, Intent, Supervisor
+from nodes.states import ErrandKind, Health, Intent, Supervisor
 
 # A slot is this many neighbouring ports, so that one database's ports can be told from its slot.
 PORTS_PER_SLOT = 3
@@ -133,3 +134,29 @@ class HealthSample(models.Model):
 
     def __str__(self) -> str:
         return f"{self.node_id} at {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class Errand(models.Model):
+    """What somebody in the console waits for: a worker goes to the node and writes the answer here. Kept for a day."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="errands")
+    kind = models.CharField(max_length=20, choices=ErrandKind)
+    # Of the database whose log is asked for; nodes know them by their id only.
+    instance_id = models.UUIDField(null=True)
+    asked_by = models.CharField(max_length=300)
+    asked_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True)
+    succeeded = models.BooleanField(default=False)
+    answer = models.TextField(blank=True)
+
+    class Meta:
+        default_permissions: ClassVar[list[str]] = []
+        ordering = ["-asked_at"]
+        indexes = [
+            models.Index(fields=["node", "kind", "-asked_at"], name="nodes_errand_of_node"),
+            models.Index(fields=["asked_at"], name="nodes_errand_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.node_id}"

@@ -24,3 +24,11 @@ class Supervisor(TextChoices):
 
     SYSTEMD = "systemd"
     PROCESSES = "processes"
+
+
+class ErrandKind(TextChoices):
+    """What the console asks a worker to fetch from a node, or to do there, while somebody waits for it."""
+
+    PROBE = "probe"
+    UPGRADE = "upgrade"
+    LOG = "log"

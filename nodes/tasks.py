@@ -1,6 +1,10 @@
+import uuid
+from typing import Any
+
 from celery import shared_task
 
-from nodes import health, history, upgrades
+from accounts.actors import Actor
+from nodes import errands, health, history, running_errands, upgrades
 
 
 @shared_task(name="nodes.probe")
@@ -16,3 +20,9 @@ def upgrade_agents() -> None:
 @shared_task(name="nodes.forget_history")
 def forget_history() -> None:
     history.forget()
+    errands.forget()
+
+
+@shared_task(name="nodes.run_errand")
+def run_errand(errand_id: str, by: dict[str, Any]) -> None:
+    running_errands.run(uuid.UUID(errand_id), by=Actor.unpacked(by))

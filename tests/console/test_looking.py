@@ -1,0 +1,146 @@
+"""Looking at the console changes nothing, and shows no secret."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from django.contrib import admin
+from django.db import connection
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls.resolvers import RoutePattern
+
+from accounts.actors import SYSTEM
+from accounts.models import User
+from basekv.console.page import Page
+from instances import lifecycle
+from instances.models import Instance
+from nodes import errands
+from nodes.models import Node
+from nodes.states import ErrandKind
+
+pytestmark = pytest.mark.django_db
+
+PAGES = [page for page in admin.site._registry.values() if isinstance(page, Page)]
+
+
+def routes(resolver, before: str = "") -> Iterator[tuple[str, str]]:
+    """Every path of the console as it is written, with its name."""
+    for entry in resolver.url_patterns:
+        route = str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            yield from routes(entry, before + route)
+        elif isinstance(entry, URLPattern) and isinstance(entry.pattern, RoutePattern):
+            yield before + route, entry.name or ""
+
+
+def addresses(errand) -> Iterator[str]:
+    for route, name in routes(get_resolver()):
+        if not route.startswith("admin/"):
+            continue
+        model = next((m for m in admin.site._registry if f"{m._meta.app_label}_{m._meta.model_name}_" in name), None)
+        row = model.objects.first() if model else None
+        for button in buttons_at(route, admin.site._registry.get(model)):
+            values = {
+                "object_id": row.pk if row else "0",
+                "id": row.pk if row else "0",
+                "name": button,
+                "errand_id": errand.pk,
+                "content_type_id": 1,
+                "app_label": "instances",
+                "url": "nothing",
+            }
+            yield "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda found: str(values[found[1]]), route)
+
+
+def buttons_at(route, page) -> list[str]:
+    """Their names where the route wants one; otherwise none that matters."""
+    if "<slug:name>" not in route:
+        return [""]
+    return [button.name for button in (page.buttons if "object_id" in route else page.list_buttons)]
+
+
+def everything() -> list[tuple[str, str]]:
+    """Of each table a digest of all its rows."""
+    one = """SELECT '{0}', md5(string_agg(t::text, '|' ORDER BY t::text)) FROM "{0}" t"""
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(one.format(table) for table in connection.introspection.table_names()))
+        return sorted(cursor.fetchall())
+
+
+def test_no_path_of_the_console_changes_anything_when_it_is_looked_at(world, superuser):
+    node = Node.objects.first()
+    errand = errands.ask(node, ErrandKind.PROBE, by=SYSTEM)
+    superuser.get("/admin/")
+    paths = sorted(set(addresses(errand)))
+    assert len(paths) > 100
+    before = everything()
+    for path in paths:
+        answer = superuser.get(path)
+        assert answer.status_code in {200, 301, 302, 403, 404, 405}, path
+        assert everything() == before, path
+    opened = [path for path in paths if "/do/" in path]
+    assert len(opened) == len([path for path in opened if superuser.get(path).status_code == 200])
+    assert len(opened) == sum(len([*page.buttons, *page.list_buttons]) for page in PAGES)
+
+
+def test_no_page_shows_a_secret(world, superuser):
+    secrets = {world.secret, *(lifecycle.password(instance) for instance in Instance.objects.all())}
+    for model, page in admin.site._registry.items():
+        name = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+        lists = [name, f"{name}?q=db"] if isinstance(page, Page) else [name]
+        for path in [*lists, *(f"{name}{row.pk}/change/" for row in model.objects.all()[:3])]:
+            answer = superuser.get(path)
+            assert answer.status_code == 200, path
+            text = answer.content.decode()
+            assert not [secret for secret in secrets if secret in text], path
+            assert "gAAAA" not in text, "an encrypted password"
+
+
+def test_a_tokens_text_is_in_one_answer_and_nowhere_else(world, superuser, caplog):
+    where = f"/admin/accounts/account/{world.account.pk}/do/token/"
+    answer = superuser.post(where, {"service_account": "agent", "scopes": ["db.instances.read"], "days": "7"})
+    text = re.search(r"bkv_\w{46}", answer.content.decode())[0]
+    assert "no-store" in answer.headers["Cache-Control"]
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names():
+            cursor.execute(f'SELECT count(*) FROM "{table}" t WHERE t::text LIKE %s', [f"%{text}%"])
+            assert cursor.fetchone()[0] == 0, table
+    assert text not in caplog.text
+    assert text not in str(dict(superuser.session))
+    assert text not in superuser.get(f"/admin/accounts/account/{world.account.pk}/change/").content.decode()
+    assert text not in str(superuser.cookies)
+
+
+def test_a_password_is_shown_to_those_who_may_see_it_alone(world, has_role):
+    instance = Instance.objects.get(name="runs")
+    where = f"/admin/instances/instance/{instance.pk}/do"
+    rotated = has_role("support").post(f"{where}/rotate/", follow=True).content.decode()
+    instance.refresh_from_db()
+    new = lifecycle.password(instance)
+    assert new not in rotated
+    operator = has_role("operator")
+    assert new not in operator.get(f"{where}/password/").content.decode(), "only asked"
+    assert new in operator.post(f"{where}/password/").content.decode()
+
+
+def test_whoever_is_not_staff_stays_outside(client, world):
+    client.force_login(User.objects.create_user("someone@example.com"))
+    for path in ("/admin/", "/admin/instances/instance/", f"/admin/nodes/node/{Node.objects.first().pk}/do/drain/"):
+        assert client.get(path).status_code == 302
+        assert client.post(path).status_code == 302
+
+
+def test_staff_without_a_role_see_an_empty_console(client, world):
+    client.force_login(User.objects.create_user("new@example.com", is_staff=True))
+    page = client.get("/admin/").content.decode()
+    assert "Bring it back." not in page
+    assert "Instances" not in page
+    assert client.get("/admin/instances/instance/").status_code == 403
+
+
+def test_everything_that_a_page_loads_comes_from_here(world, superuser):
+    for path in ("/admin/", "/admin/instances/instance/", "/admin/login/"):
+        page = superuser.get(path, follow=True).content.decode()
+        loaded = re.findall(r'<(?:link|script|img)[^>]+(?:href|src)="([^"]+)"', page)
+        assert loaded
+        assert not [url for url in loaded if not url.startswith(("/static/", "/admin/", "data:"))]
