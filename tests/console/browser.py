@@ -29,7 +29,8 @@ TOO_PALE = """() => {
   const behind = (element) => { const layers = [];
     for (let e = element; e; e = e.parentElement) layers.push(rgba(getComputedStyle(e).backgroundColor));
     return layers.reverse().reduce((below, layer) => over(layer, below), [255, 255, 255]); };
-  const light = (rgb) => { const [r, g, b] = rgb.map((c) => c / 255).map((c) => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  const linear = (c) => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  const light = (rgb) => { const [r, g, b] = rgb.map((c) => linear(c / 255));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
   const pale = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -74,7 +75,9 @@ class Watched:
             for width, size in (("narrow", NARROW), ("wide", WIDE)):
                 self.page.set_viewport_size(size)
                 # Where the theme is followed, colours may still be on their way.
-                self.page.evaluate("() => Promise.all(document.getAnimations().map((one) => one.finished.catch(() => 0)))")
+                self.page.evaluate(
+                    "() => Promise.all(document.getAnimations().map((one) => one.finished.catch(() => 0)))"
+                )
                 where = f"{name}-{scheme}-{width}"
                 self.page.screenshot(path=self.pictures / f"{where}.png", full_page=True)
                 assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{where} is cut off"

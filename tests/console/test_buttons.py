@@ -54,7 +54,7 @@ WRITTEN = {
 
 
 def name_of(value):
-    return getattr(value, "_meta", None) and value._meta.model_name or getattr(value, "name", None)
+    return (getattr(value, "_meta", None) and value._meta.model_name) or getattr(value, "name", None)
 
 
 def subject_of(model, button):

@@ -49,7 +49,7 @@ def addresses(errand) -> Iterator[str]:
                 "app_label": "instances",
                 "url": "nothing",
             }
-            yield "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda found: str(values[found[1]]), route)
+            yield "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda found, values=values: str(values[found[1]]), route)
 
 
 def buttons_at(route, page) -> list[str]:

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0004_console_lists"),
-        ("instances", "0004_alerts"),
+        ("instances", "0005_fair_pick"),
         ("nodes", "0004_errands"),
     ]
 
