@@ -11,12 +11,11 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
-from instances.leases import LEASE
-from instances.provisioning import LONGEST_RETRY
+from instances.leases import LEASE, LONGEST_WAIT
 from nodes.models import PORTS_PER_SLOT
 
 # A worker gives an operation up at the first attempt after its deadline.
-GRACE = LEASE + LONGEST_RETRY + timedelta(seconds=30)
+GRACE = LEASE + LONGEST_WAIT + timedelta(seconds=30)
 NOT_PICKED_UP = timedelta(minutes=5)
 LONG_DELETION = timedelta(hours=1)
 

@@ -4,13 +4,13 @@ Whatever a worker writes about its operation names the lease, so one that was ov
 """
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db import connection
 from django.db.models import F, Q
-from django.utils import timezone
 
+from accounts.clock import Now, passed
 from instances.models import Operation
 from instances.states import OperationState
 from nodes.states import Health
@@ -19,14 +19,16 @@ from nodes.states import Health
 LEASE = timedelta(seconds=60)
 # Not more than the channels of a connection (nodes.transport), on which further calls would wait within their lease.
 PER_NODE = 4
+# From one attempt to the next, at most.
+LONGEST_WAIT = timedelta(seconds=60)
 
 
-def due(now: datetime) -> Q:
+def due() -> Q:
     """Open, asked for by now, nobody's (never leased, or by a worker that is gone), and of use to be taken: its node
     answers, or it has waited too long for that."""
-    nobodys = Q(leased_until=None) | Q(leased_until__lt=now)
-    of_use = Q(instance__node__health=Health.ONLINE) | Q(deadline__lte=now)
-    return Q(finished_at=None, due_at__lte=now) & nobodys & of_use
+    nobodys = Q(leased_until=None) | passed("leased_until", LEASE)
+    of_use = Q(instance__node__health=Health.ONLINE) | Q(deadline__lte=Now())
+    return Q(finished_at=None) & passed("due_at", LONGEST_WAIT) & nobodys & of_use
 
 
 def take(only: uuid.UUID | None = None) -> Operation | None:
@@ -35,9 +37,9 @@ def take(only: uuid.UUID | None = None) -> Operation | None:
     Not more than PER_NODE of a node are out at once. Before others comes the account with the fewest out, and of one
     account what was due first.
     """
-    now, lease = timezone.now(), uuid.uuid4()
+    lease = uuid.uuid4()
     with connection.cursor() as cursor:
-        cursor.execute("SELECT instances_take(%s, %s, %s, %s, %s)", [now, lease, now + LEASE, PER_NODE, only])
+        cursor.execute("SELECT instances_take(%s, %s, %s, %s, %s)", [lease, LEASE, LONGEST_WAIT, PER_NODE, only])
         taken: uuid.UUID | None = cursor.fetchone()[0]
     if taken is None:
         return None
@@ -52,14 +54,12 @@ def give_back(operation: Operation) -> bool:
         state=OperationState.QUEUED,
         lease=None,
         leased_until=None,
-        due_at=timezone.now(),
+        due_at=Now(),
         attempts=F("attempts") - 1,
     )
 
 
 def change(operation: Operation, **changes: Any) -> bool:
     """Writes, if the operation is still this worker's; False if it is not."""
-    mine = Operation.objects.filter(
-        pk=operation.pk, lease=operation.lease, leased_until__gte=timezone.now(), finished_at=None
-    )
+    mine = Operation.objects.filter(pk=operation.pk, lease=operation.lease, leased_until__gte=Now(), finished_at=None)
     return bool(mine.update(**changes))

@@ -6,16 +6,16 @@ wakes the worker once it is committed. Nothing here talks to a node.
 
 import uuid
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
 from django.db import transaction
 from django.db.models import F, QuerySet
-from django.utils import timezone
 
 from accounts import audit, encryption
 from accounts.actors import SYSTEM, Actor
+from accounts.clock import Now
 from accounts.models import Account
 from instances import placement, secrets, wakeups
 from instances.errors import DatabaseLimitReached, InvalidTransition, NoPassword, NotFound
@@ -133,7 +133,7 @@ def delete(instance: Instance, *, by: Actor, force: bool) -> Mode:
     if mode is Mode.ASYNC and instance.status == Status.DELETING:
         return mode
     target = Status.DELETING if mode is Mode.ASYNC else Status.DELETED
-    gone: dict[str, Any] = {} if mode is Mode.ASYNC else {"deleted_at": timezone.now()}
+    gone: dict[str, Any] = {} if mode is Mode.ASYNC else {"deleted_at": Now()}
     try:
         transition(instance, target, verb="a deletion", **gone)
     except InvalidTransition as error:
@@ -164,7 +164,7 @@ def transition(
 ) -> None:
     """One conditional UPDATE: of two that want it at once, one gets it. Raises InvalidTransition for the other."""
     changed = Instance.objects.filter(pk=instance.pk, status__in=sources or TRANSITIONS[to]).update(
-        status=to, generation=F("generation") + 1, updated_at=timezone.now(), **changes
+        status=to, generation=F("generation") + 1, updated_at=Now(), **changes
     )
     instance.refresh_from_db(fields=["status", "generation", "updated_at"])
     if not changed:
@@ -177,23 +177,22 @@ def record(instance: Instance, action: str, by: Actor, *, after: dict[str, Any] 
 
 def ask(instance: Instance, kind: Kind, by: Actor, text: str) -> None:
     """Writes the operation, which takes the place of one that is still open, and wakes a worker after commit."""
-    now = timezone.now()
     if kind is not Kind.PROVISION:
-        supersede(instance, now)
+        supersede(instance)
     operation = Operation.objects.create(
         instance=instance,
         kind=kind,
         generation=instance.generation,
         requested_by_id=by.token_id,
         asked_by=by.label,
-        due_at=now,
-        deadline=None if kind is Kind.DEPROVISION else now + DEADLINE,
+        due_at=Now(),
+        deadline=None if kind is Kind.DEPROVISION else Now() + DEADLINE,
     )
     Event.objects.create(instance=instance, operation=operation, status=instance.status, text=text)
     transaction.on_commit(lambda: wakeups.wake(operation.pk), robust=True)
 
 
-def supersede(instance: Instance, now: datetime) -> None:
+def supersede(instance: Instance) -> None:
     Operation.objects.filter(instance=instance, finished_at=None).update(
-        state=OperationState.SUPERSEDED, finished_at=now, lease=None, leased_until=None
+        state=OperationState.SUPERSEDED, finished_at=Now(), lease=None, leased_until=None
     )

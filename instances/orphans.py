@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 
 from accounts import audit
 from accounts.actors import SYSTEM
+from accounts.clock import Now
 from instances.models import Instance, Orphan
 from nodes import transport
 from nodes.errors import AgentError, NodeError
@@ -49,15 +49,15 @@ def quarantine(found: Iterable[Orphan]) -> None:
     Orphan.objects.bulk_create(found, ignore_conflicts=True)
     for orphan in ask(within_reach().filter(quarantined_at=None), "quarantine"):
         logger.warning("Quarantined: %s", orphan)
-        Orphan.objects.filter(pk=orphan.pk).update(quarantined_at=timezone.now())
+        Orphan.objects.filter(pk=orphan.pk).update(quarantined_at=Now())
 
 
 def erase() -> None:
     """Erases those that were kept for long enough."""
-    for orphan in ask(within_reach().filter(quarantined_at__lt=timezone.now() - KEPT), "remove"):
+    for orphan in ask(within_reach().filter(quarantined_at__lt=Now() - KEPT), "remove"):
         logger.warning("Erased: %s", orphan)
         with transaction.atomic():
-            Orphan.objects.filter(pk=orphan.pk).update(erased_at=timezone.now())
+            Orphan.objects.filter(pk=orphan.pk).update(erased_at=Now())
             audit.record(actor=SYSTEM, action="orphan.erase", subject=orphan)
 
 

@@ -11,9 +11,9 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from accounts import encryption
+from accounts.clock import Now
 from instances import leases, placement, wakeups
 from instances.models import Event, Instance, Operation
 from instances.states import TRANSITIONS, Kind, OperationState, Status
@@ -30,7 +30,6 @@ class InternalError(NodeError):
 
 
 FIRST_RETRY = timedelta(seconds=1)
-LONGEST_RETRY = timedelta(seconds=60)
 
 
 def carry_out(only: uuid.UUID | None = None) -> bool:
@@ -116,7 +115,7 @@ def succeed(operation: Operation) -> None:
     if not close(operation, OperationState.SUCCEEDED):
         return
     if operation.kind == Kind.DEPROVISION:
-        settle(operation, Status.DELETED, "The node has confirmed that it is gone.", deleted_at=timezone.now())
+        settle(operation, Status.DELETED, "The node has confirmed that it is gone.", deleted_at=Now())
         placement.release(operation.instance_id)
     else:
         settle(operation, Status.RUNNING, "It answers, with its password.", previous_password_encrypted="")
@@ -130,14 +129,14 @@ def fail(operation: Operation, error: NodeError) -> None:
 
 def postpone(operation: Operation, error: NodeError) -> None:
     """Later, and later each time, with jitter so that what failed together does not come back together."""
-    delay = min(FIRST_RETRY * 2 ** min(operation.attempts - 1, 16), LONGEST_RETRY) * random.uniform(0.5, 1)  # noqa: S311
+    delay = min(FIRST_RETRY * 2 ** min(operation.attempts - 1, 16), leases.LONGEST_WAIT) * random.uniform(0.5, 1)  # noqa: S311
     logger.warning("%s %s: %s; again in %.1f s", operation, operation.pk, error, delay.total_seconds())
     leases.change(
         operation,
         state=OperationState.QUEUED,
         lease=None,
         leased_until=None,
-        due_at=timezone.now() + delay,
+        due_at=Now() + delay,
         error=str(error),
         customer_error=for_customer(error),
     )
@@ -153,7 +152,7 @@ def for_customer(error: NodeError) -> str:
 
 
 def out_of_time(operation: Operation) -> bool:
-    return operation.deadline is not None and timezone.now() >= operation.deadline
+    return Operation.objects.filter(pk=operation.pk, deadline__lte=Now()).exists()
 
 
 def close(operation: Operation, state: OperationState, **changes: str) -> bool:
@@ -166,7 +165,7 @@ def close(operation: Operation, state: OperationState, **changes: str) -> bool:
         operation,
         **{"error": "", "customer_error": "", **changes},
         state=state,
-        finished_at=timezone.now(),
+        finished_at=Now(),
         lease=None,
         leased_until=None,
     )
@@ -176,6 +175,6 @@ def settle(operation: Operation, status: Status, text: str, **changes: Any) -> N
     """The instance's final state, if it is still what this operation was asked for; and the event."""
     settled = Instance.objects.filter(
         pk=operation.instance_id, generation=operation.generation, status__in=TRANSITIONS[status]
-    ).update(status=status, updated_at=timezone.now(), **changes)
+    ).update(status=status, updated_at=Now(), **changes)
     final = status if settled else operation.instance.status
     Event.objects.create(instance_id=operation.instance_id, operation=operation, status=final, text=text)

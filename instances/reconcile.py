@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import F
-from django.utils import timezone
 
+from accounts.clock import Now
 from instances import lifecycle
 from instances.errors import InvalidTransition
 from instances.models import Instance, Operation
@@ -45,9 +45,9 @@ def reconcile() -> list[Drift]:
 
 def hasten() -> int:
     """What waits for its next try, and whose node has come back since its last one, is due now; returns how much."""
-    waiting = Operation.objects.filter(finished_at=None, lease=None, due_at__gt=timezone.now())
+    waiting = Operation.objects.filter(finished_at=None, lease=None, due_at__gt=Now())
     back = waiting.filter(instance__node__health=Health.ONLINE, instance__node__online_since__gt=F("attempted_at"))
-    return back.update(due_at=timezone.now())
+    return back.update(due_at=Now())
 
 
 def drift() -> list[Drift]:

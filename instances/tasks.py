@@ -2,7 +2,6 @@
 
 from celery import shared_task
 from celery.worker import state
-from django.utils import timezone
 
 from instances import alerts, idempotency, invariants, leases, orphans, provisioning, wakeups
 from instances import reconcile as reconciliation
@@ -23,7 +22,7 @@ def converge(_: str) -> None:
 @shared_task(name="instances.sweep")
 def sweep() -> None:
     """Wakes workers while anything is due, whatever became of its own message."""
-    due = Operation.objects.filter(leases.due(timezone.now())).order_by("due_at")
+    due = Operation.objects.filter(leases.due()).order_by("due_at")
     for operation_id in due.values_list("pk", flat=True)[:WOKEN_AT_ONCE]:
         wakeups.wake(operation_id)
 

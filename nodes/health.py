@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.utils import timezone
-
+from accounts import clock
+from accounts.clock import Now
 from nodes import history, transport
 from nodes.errors import HostKeyMismatch, NodeError
 from nodes.models import Node
@@ -36,7 +36,7 @@ def probe_all() -> None:
 
 def probe(nodes: Sequence[Node]) -> None:
     """Probes these nodes at once and writes down what came back."""
-    began = timezone.now()
+    began = clock.now()
     answers = transport.call_many(
         [(endpoint(node), {"verb": "probe"}) for node in nodes],
         timeout=PROBE_TIMEOUT,
@@ -53,12 +53,12 @@ def seen(node: Node, report: dict[str, Any], began: datetime) -> None:
     """A good probe makes a node online. An answer older than the one that is there is passed over."""
     engines = report.get("engines")
     remember_since(node.report.get("instances", []), report.get("instances", []), began)
-    now = timezone.now()
-    news = Node.objects.filter(pk=node.pk).exclude(reported_at__gt=began)
-    news.exclude(health=Health.ONLINE).update(online_since=now)
+    # One of tomorrow was written before the clock was put back.
+    news = Node.objects.filter(pk=node.pk).exclude(reported_at__gt=began, reported_at__lte=Now())
+    news.exclude(health=Health.ONLINE).update(online_since=Now())
     news.update(
         health=Health.ONLINE,
-        seen_at=now,
+        seen_at=Now(),
         reported_at=began,
         report=report,
         clock_skew=report["time"] - began.timestamp() if "time" in report else None,
@@ -80,12 +80,14 @@ def remember_since(before: list[dict[str, Any]], now: list[dict[str, Any]], bega
     """Writes into each instance of a report since when it has been in its state, without a break in the reports."""
     since = {(item["id"], item["state"]): item.get("since") for item in before}
     for item in now:
-        item["since"] = since.get((item["id"], item["state"])) or began.isoformat()
+        known = since.get((item["id"], item["state"])) or began.isoformat()
+        item["since"] = min(known, began.isoformat(), key=datetime.fromisoformat)
 
 
 def missed(node: Node, error: NodeError) -> None:
-    unseen = timezone.now() - (node.seen_at or node.created_at)
-    health = Health.OFFLINE if unseen > OFFLINE_AFTER else Health.STALE if unseen > STALE_AFTER else None
+    unseen = clock.now() - (node.seen_at or node.created_at)
+    put_back = unseen < -OFFLINE_AFTER  # it was seen before the clock was, nobody knows how long ago
+    health = Health.OFFLINE if unseen > OFFLINE_AFTER or put_back else Health.STALE if unseen > STALE_AFTER else None
     changes: dict[str, Any] = {}
     if isinstance(error, HostKeyMismatch):
         # Somebody else may answer there: no time to lose, and nothing to hope for.

@@ -7,7 +7,7 @@ from pathlib import Path
 from django.conf import settings
 
 from basekv.celery import GRACE
-from instances import leases, lifecycle, provisioning, wakeups
+from instances import leases, lifecycle, wakeups
 from nodes import health, transport
 from nodes.agent.__main__ import KILL_AFTER, LIMIT
 
@@ -37,7 +37,7 @@ def test_no_agent_outlives_the_lease_under_which_it_was_called():
     assert in_order(LIMIT, transport.CALL_TIMEOUT, KILL_AFTER, lease, deadline)
     # A worker has the time to write the answer of the slowest call.
     assert transport.CALL_TIMEOUT + milliseconds("lock_timeout") < lease
-    assert provisioning.LONGEST_RETRY <= leases.LEASE
+    assert leases.LONGEST_WAIT <= leases.LEASE
     assert BROKER["visibility_timeout"] > lease
 
 

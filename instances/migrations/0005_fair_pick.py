@@ -26,6 +26,6 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL(
             TAKE.read_text().replace("%", "%%"),
-            "DROP FUNCTION instances_take(timestamptz, uuid, timestamptz, integer, uuid)",
+            "DROP FUNCTION instances_take(uuid, interval, interval, integer, uuid)",
         ),
     ]

@@ -16,7 +16,6 @@ from typing import Any
 import httpx
 import pytest
 from django.db import connection
-from django.utils import timezone
 
 from accounts.actors import SYSTEM
 from accounts.scopes import Scope
@@ -81,7 +80,7 @@ def fleet(monkeypatch) -> Iterator[None]:
         try:
             while not done.wait(0.02):
                 Node.objects.filter(pk=fickle.pk).update(health=next(turns))
-                for operation in Operation.objects.filter(leases.due(timezone.now())):
+                for operation in Operation.objects.filter(leases.due()):
                     provisioning.carry_out(operation.pk)
         finally:
             connection.close()

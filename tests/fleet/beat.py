@@ -9,7 +9,7 @@ from nodes.models import Node
 
 
 def carry_out_what_is_due() -> None:
-    for operation in Operation.objects.filter(leases.due(timezone.now())).order_by("due_at"):
+    for operation in Operation.objects.filter(leases.due()).order_by("due_at"):
         provisioning.carry_out(operation.pk)
 
 

@@ -1,9 +1,13 @@
 """What a probe round writes down about nodes."""
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from devstack import keys
 from nodes import health
+from nodes.errors import Unreachable
 from nodes.models import Node
 from tests import factories
 from tests.nodes.conftest import SshNode, eventually
@@ -47,3 +51,21 @@ def test_another_host_key_is_kept_until_the_pinned_one_is_seen(ssh_node: SshNode
     health.probe([Node.objects.get()])
     node.refresh_from_db()
     assert (node.health, node.host_key_seen) == ("online", "")
+
+
+def test_a_node_that_was_seen_before_the_clock_was_put_back_is_seen_again() -> None:
+    tomorrow = timezone.now() + timedelta(days=1)
+    items = [{"id": "one", "state": "broken", "since": tomorrow.isoformat()}]
+    node = factories.node(health="stale", seen_at=tomorrow, reported_at=tomorrow, report={"instances": items})
+    began = timezone.now()
+    health.seen(node, {"instances": [{"id": "one", "state": "broken"}]}, began)
+    node.refresh_from_db()
+    assert (node.health, node.reported_at) == ("online", began)
+    assert node.report["instances"][0]["since"] == began.isoformat()
+
+
+def test_a_node_that_was_last_seen_tomorrow_and_is_silent_is_offline() -> None:
+    node = factories.node(seen_at=timezone.now() + timedelta(days=1))
+    health.missed(node, Unreachable("It is silent."))
+    node.refresh_from_db()
+    assert node.health == "offline"
