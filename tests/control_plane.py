@@ -15,7 +15,7 @@ from django.db import connection
 from devstack import control_plane, ports
 from devstack.processes import Service
 
-PATIENCE = 30.0  # seconds
+PATIENCE = 60.0  # seconds
 
 
 class ControlPlane:
@@ -47,6 +47,10 @@ class ControlPlane:
 
     def beat(self) -> subprocess.Popen[bytes]:
         return self._start(control_plane.beat(self._env, self._folder / "schedule"))
+
+    def said(self, what: str) -> str:
+        """All that the processes of this name have written."""
+        return (self._folder / f"{what}.log").read_text()
 
     @property
     def beats(self) -> bool:

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 
 from accounts.models import Account
 from devstack import ports
-from instances import tasks
+from instances import tasks, wakeups
 from instances.models import Instance, Operation
 from nodes import transport
 from tests import factories
@@ -74,18 +74,21 @@ def test_a_worker_that_must_end_hands_over_what_takes_too_long_and_another_finis
     customer.client.post("/api/v1/instances", {"name": "db"}, content_type="application/json")
     machine.freeze()
     try:
-        until(lambda: Operation.objects.get().state == "running", what="the worker has it")
+        until(lambda: swept().state == "running", what="the worker has it")
         control_plane.worker()
         ending.send_signal(signal.SIGTERM)
-        assert ending.wait(timeout=10) == 0
+        assert ending.wait(timeout=20) == 0  # the call that it has begun would last for 25
     finally:
         machine.thaw()
-    until(is_running, what="the other one has made it", seconds=20)  # a lease would have lasted for 60
+    until(
+        lambda: swept().instance.status == "running", what="the other one has made it", seconds=20
+    )  # a lease would have lasted for 60
 
 
-def is_running() -> bool:
+def swept() -> Operation:
+    """The operation, after the beat's sweep: its first message may have run out while the worker was starting."""
     tasks.sweep()
-    return Instance.objects.get().status == "running"
+    return Operation.objects.select_related("instance").get()
 
 
 def test_the_web_server_answers_what_it_has_begun_before_it_ends(control_plane):
@@ -135,11 +138,10 @@ def test_a_broker_that_is_frozen_holds_up_a_request_now_and_then_and_loses_none(
     control_plane.web()
     assert create(control_plane, customer.secret).status_code == 201
     broker_cable.freeze()
-    took = []
+    began = time.monotonic()
     for _ in range(12):
-        began = time.monotonic()
         assert create(control_plane, customer.secret).status_code == 201
-        took.append(time.monotonic() - began)
-    assert max(took) < 2.5
-    assert sorted(took)[8] < 0.5  # of at most two processes each has waited once
+    waits = control_plane.said("web").count("The broker does not answer")
+    # Two processes, each of which is silent for a while after it has waited in vain.
+    assert 1 <= waits <= 2 * ((time.monotonic() - began) / wakeups.SILENCE + 1)
     assert Operation.objects.filter(finished_at=None).count() == 13

@@ -173,7 +173,7 @@ def test_databases_that_nobody_stopped_are_taken_over(stack: Stack, database: re
 
 
 def test_a_service_that_ends_by_itself_ends_them_all(stack: Stack) -> None:
-    stack.kill("celery -A basekv worker")
+    stack.kill("worker@localstack")
     assert stack.ended() == 1
     assert "worker was killed by SIGKILL. The last lines of " in stack.output
     assert not stack.processes()

@@ -188,13 +188,6 @@ def test_slow_work_does_not_hold_up_a_probe(ssh_node: SshNode) -> None:
         assert not any(work.done() for work in slow)
 
 
-def test_limits_nest_from_the_agent_to_the_lease() -> None:
-    from instances.provisioning import LEASE
-    from nodes.agent import __main__ as agent
-
-    assert agent.LIMIT < transport.CALL_TIMEOUT < agent.KILL_AFTER < LEASE.total_seconds()
-
-
 def test_a_machine_takes_everything_down_with_it(ssh_node: SshNode) -> None:
     databases = [Database(ssh_node) for _ in range(3)]
     for database in databases:
