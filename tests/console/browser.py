@@ -20,6 +20,11 @@ QUIET = [
 ]
 NARROW, WIDE = {"width": 390, "height": 844}, {"width": 1440, "height": 900}
 
+# Colours may still be on their way; what turns for ever is left alone.
+SETTLED = """() => Promise.all(document.getAnimations()
+  .filter((one) => one.effect.getComputedTiming().endTime !== Infinity)
+  .map((one) => one.finished.catch(() => 0)))"""
+
 # WCAG 2: the contrast of each text with what is behind it; those below what level AA asks for.
 TOO_PALE = """() => {
   const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
@@ -29,7 +34,8 @@ TOO_PALE = """() => {
   const behind = (element) => { const layers = [];
     for (let e = element; e; e = e.parentElement) layers.push(rgba(getComputedStyle(e).backgroundColor));
     return layers.reverse().reduce((below, layer) => over(layer, below), [255, 255, 255]); };
-  const light = (rgb) => { const [r, g, b] = rgb.map((c) => c / 255).map((c) => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  const linear = (c) => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  const light = (rgb) => { const [r, g, b] = rgb.map((c) => linear(c / 255));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
   const pale = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -70,17 +76,20 @@ class Watched:
     def look(self, name: str) -> None:
         """In light and dark, narrow and wide: nothing is cut off, nothing too pale to be read."""
         for scheme in ("light", "dark"):
-            self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            # As the theme's own switch does it; a form that was sent cannot be loaded anew.
+            self.page.evaluate("(dark) => document.documentElement.classList.toggle('dark', dark)", scheme == "dark")
             for width, size in (("narrow", NARROW), ("wide", WIDE)):
                 self.page.set_viewport_size(size)
-                # Where the theme is followed, colours may still be on their way.
-                self.page.evaluate("() => Promise.all(document.getAnimations().map((one) => one.finished.catch(() => 0)))")
+                # Colours may still be on their way.
+                self.page.evaluate(
+                    "() => Promise.all(document.getAnimations().map((one) => one.finished.catch(() => 0)))"
+                )
                 where = f"{name}-{scheme}-{width}"
                 self.page.screenshot(path=self.pictures / f"{where}.png", full_page=True)
                 assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{where} is cut off"
                 pale = self.page.evaluate(TOO_PALE)
                 assert not pale, f"{where} can hardly be read: {pale}"
-        self.page.emulate_media(color_scheme="light")
+        self.page.evaluate("document.documentElement.classList.remove('dark')")
 
 
 @contextmanager
