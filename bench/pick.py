@@ -39,8 +39,7 @@ def fill(waiting: int) -> None:
 
 
 def milliseconds() -> float:
-    now = timezone.now()
-    arguments = [now, uuid.uuid4(), now + leases.LEASE, leases.PER_NODE, None]
+    arguments = [uuid.uuid4(), leases.LEASE, leases.LONGEST_WAIT, leases.PER_NODE, None]
     began = time.perf_counter()
     with connection.cursor() as cursor:
         cursor.execute("SELECT instances_take(%s, %s, %s, %s, %s)", arguments)

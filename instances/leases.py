@@ -39,7 +39,8 @@ def take(only: uuid.UUID | None = None) -> Operation | None:
     """
     lease = uuid.uuid4()
     with connection.cursor() as cursor:
-        cursor.execute("SELECT instances_take(%s, %s, %s, %s, %s)", [lease, LEASE, LONGEST_WAIT, PER_NODE, only])
+        limits: list[Any] = [LEASE, LONGEST_WAIT, PER_NODE]
+        cursor.execute("SELECT instances_take(%s, %s, %s, %s, %s)", [lease, *limits, only])
         taken: uuid.UUID | None = cursor.fetchone()[0]
     if taken is None:
         return None

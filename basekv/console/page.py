@@ -137,14 +137,23 @@ class Page(AuditedAdmin):
     ) -> Any:
         context = extra_context or {}
         obj = self.get_object(request, unquote(object_id)) if object_id else None
-        if obj is not None and request.method == "GET" and self.has_view_permission(request, obj):
+        may = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
+        # What has an overview has its form on a page behind it.
+        editing = may and (not self.overview or request.method == "POST" or "edit" in request.GET)
+        context |= {"editing": editing, "may_edit": may and not editing}
+        if obj is not None and not editing and self.has_view_permission(request, obj):
             context |= {
                 "overview": self.overview,
                 "buttons": [button for button in allowed(request, self.buttons) if button.when(obj)],
                 **self.about(request, obj),
             }
-        context["editable"] = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
         return super().changeform_view(request, object_id, form_url, context)
+
+    def response_post_save_change(self, request: HttpRequest, obj: Model) -> HttpResponse:
+        if self.overview:
+            return HttpResponseRedirect(address(obj))
+        answer: HttpResponse = super().response_post_save_change(request, obj)
+        return answer
 
     def about(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         """What the overview shows."""

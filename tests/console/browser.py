@@ -20,6 +20,11 @@ QUIET = [
 ]
 NARROW, WIDE = {"width": 390, "height": 844}, {"width": 1440, "height": 900}
 
+# Colours may still be on their way; what turns for ever is left alone.
+SETTLED = """() => Promise.all(document.getAnimations()
+  .filter((one) => one.effect.getComputedTiming().endTime !== Infinity)
+  .map((one) => one.finished.catch(() => 0)))"""
+
 # WCAG 2: the contrast of each text with what is behind it; those below what level AA asks for.
 TOO_PALE = """() => {
   const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
@@ -71,10 +76,15 @@ class Watched:
     def look(self, name: str) -> None:
         """In light and dark, narrow and wide: nothing is cut off, nothing too pale to be read."""
         for scheme in ("light", "dark"):
-            self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            # As the theme's own switch does it; a form that was sent cannot be loaded anew.
+            self.page.evaluate("(dark) => document.documentElement.classList.toggle('dark', dark)", scheme == "dark")
             for width, size in (("narrow", NARROW), ("wide", WIDE)):
                 self.page.set_viewport_size(size)
+<<<<<<< HEAD
                 # Where the theme is followed, colours may still be on their way.
+=======
+                # Colours may still be on their way.
+>>>>>>> console
                 self.page.evaluate(
                     "() => Promise.all(document.getAnimations().map((one) => one.finished.catch(() => 0)))"
                 )
@@ -83,7 +93,7 @@ class Watched:
                 assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{where} is cut off"
                 pale = self.page.evaluate(TOO_PALE)
                 assert not pale, f"{where} can hardly be read: {pale}"
-        self.page.emulate_media(color_scheme="light")
+        self.page.evaluate("document.documentElement.classList.remove('dark')")
 
 
 @contextmanager

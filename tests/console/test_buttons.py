@@ -6,6 +6,7 @@ from django.urls import reverse
 
 from accounts.models import Account, AuditEntry, Token
 from accounts.roles import Role, permissions_of
+from basekv.console.buttons import Button
 from basekv.console.page import Page, address, listed
 from billing.models import Plan
 from instances.models import Alert, Instance
@@ -54,7 +55,11 @@ WRITTEN = {
 
 
 def name_of(value):
+<<<<<<< HEAD
     return (getattr(value, "_meta", None) and value._meta.model_name) or getattr(value, "name", None)
+=======
+    return value.name if isinstance(value, Button) else value._meta.model_name
+>>>>>>> console
 
 
 def subject_of(model, button):

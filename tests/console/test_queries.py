@@ -30,7 +30,7 @@ LISTS = {
     Alert: 5,
     AuditEntry: 4,
 }
-OBJECTS = {Node: 10, Instance: 7, Account: 12}
+OBJECTS = {Node: 9, Instance: 7, Account: 12}
 DASHBOARD = 14
 
 

@@ -1,10 +1,12 @@
 """Words and numbers as people read them."""
 
+import re
 from typing import Any
 
 from django import template
 from django.db.models import Model
-from django.utils.safestring import SafeString
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
 
 from basekv.console import labels, page
 
@@ -15,6 +17,12 @@ KIB = 1024
 @register.filter
 def label(state: Any) -> SafeString:
     return labels.label(state)
+
+
+@register.filter
+def commands(text: str) -> SafeString:
+    """`commands` in a sentence look like what they are."""
+    return mark_safe(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text).replace("&#x60;", "`")))  # noqa: S308
 
 
 @register.filter
