@@ -6,11 +6,14 @@ superseded meanwhile, writes nothing (instances.leases).
 
 import logging
 import random
+import time
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from accounts import encryption
 from accounts.clock import Now
@@ -30,6 +33,7 @@ class InternalError(NodeError):
 
 
 FIRST_RETRY = timedelta(seconds=1)
+RECONNECT_AFTER = (0.1, 1.0, 3.0)  # seconds
 
 
 def carry_out(only: uuid.UUID | None = None) -> bool:
@@ -40,21 +44,41 @@ def carry_out(only: uuid.UUID | None = None) -> bool:
     operation = leases.take(only)
     if operation is None:
         return False
+    outcome = tried(operation)
+    written(outcome)
+    return True
+
+
+def tried(operation: Operation) -> Callable[[], None]:
+    """What is to be written down after one attempt."""
     try:
         attempt(operation)
     except Abandoned:
-        hand_over(operation)
+        return partial(hand_over, operation)
     except NodeError as error:
         if operation.kind != Kind.DEPROVISION and (error.permanent or out_of_time(operation)):
-            fail(operation, error)
-        else:
-            postpone(operation, error)
+            return partial(fail, operation, error)
+        return partial(postpone, operation, error)
     except Exception:
         logger.exception("%s %s: our own mistake", operation, operation.pk)
-        give_up_or_postpone(operation)
-    else:
-        succeed(operation)
-    return True
+        return partial(give_up_or_postpone, operation)
+    return partial(succeed, operation)
+
+
+def written(outcome: Callable[[], None]) -> None:
+    """Also when PostgreSQL is restarted in this moment: unwritten, it would have to wait for the end of the lease.
+
+    Twice does no harm, since the first time ends the lease.
+    """
+    for pause in RECONNECT_AFTER:
+        try:
+            return outcome()
+        except (OperationalError, InterfaceError):
+            if connection.in_atomic_block:
+                raise
+            connection.close()
+            time.sleep(pause)
+    return outcome()
 
 
 def attempt(operation: Operation) -> None:

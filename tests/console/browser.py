@@ -80,11 +80,7 @@ class Watched:
             self.page.evaluate("(dark) => document.documentElement.classList.toggle('dark', dark)", scheme == "dark")
             for width, size in (("narrow", NARROW), ("wide", WIDE)):
                 self.page.set_viewport_size(size)
-<<<<<<< HEAD
-                # Where the theme is followed, colours may still be on their way.
-=======
                 # Colours may still be on their way.
->>>>>>> console
                 self.page.evaluate(
                     "() => Promise.all(document.getAnimations().map((one) => one.finished.catch(() => 0)))"
                 )

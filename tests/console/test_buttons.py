@@ -55,11 +55,7 @@ WRITTEN = {
 
 
 def name_of(value):
-<<<<<<< HEAD
-    return (getattr(value, "_meta", None) and value._meta.model_name) or getattr(value, "name", None)
-=======
     return value.name if isinstance(value, Button) else value._meta.model_name
->>>>>>> console
 
 
 def subject_of(model, button):

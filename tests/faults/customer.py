@@ -45,9 +45,12 @@ class Customer(threading.Thread):
     def run(self) -> None:
         while not self.done.is_set():
             act = self._random.choices(
-                [self.create, self.write, self.restart, self.rotate, self.delete], [3, 10, 1, 2, 2]
+                [self.create, self.write, self.restart, self.rotate, self.delete], [30, 150, 10, 10, 6]
             )[0]
-            act()
+            try:
+                act()
+            except Exception as error:
+                self.refused.append(f"what no customer expects: {error!r}")
             self.done.wait(0.05)
 
     # --- What customers do ------------------------------------------------------------------------------------
@@ -76,10 +79,10 @@ class Customer(threading.Thread):
     def write(self) -> None:
         if not (database := self.any()) or not (client := self.connect(database)):
             return
-        name, value = f"key:{uuid.uuid4()}", str(self._random.random())
+        pairs = {f"key:{uuid.uuid4()}": str(self._random.random()) for _ in range(10)}
         with suppress(redis.RedisError, OSError), client:
-            client.set(name, value)
-            database.keys[name] = value
+            client.mset(pairs)
+            database.keys |= pairs
 
     def restart(self) -> None:
         if database := self.any():
