@@ -135,7 +135,8 @@ def port_taken(cluster: Cluster) -> None:
     for pid, port in listening_engines(cluster)[:1]:
         with socket.socket() as thief:
             thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # its customer may be faster
+                os.kill(pid, signal.SIGKILL)
             for _ in range(100):
                 with suppress(OSError):
                     thief.bind((ports.HOST, port))
@@ -186,10 +187,11 @@ FAULTS |= {"clock_a_day_ahead": clock_off("+1d"), "clock_a_day_behind": clock_of
 
 def listening_engines(cluster: Cluster) -> list[tuple[int, int]]:
     """Process and port."""
+    alive = cluster.on_the_node("valkey-server")
     rows = cluster.sql("SELECT id, redis_port FROM instances_instance WHERE status = 'running'")
     found = []
     for instance, port in rows:
         pids = cluster.home / "instances" / str(instance) / "redis" / "engine.pid"
         with suppress(OSError, ValueError, IndexError):
             found.append((int(pids.read_text().split()[0]), int(str(port))))
-    return found
+    return [(pid, port) for pid, port in found if pid in alive]
