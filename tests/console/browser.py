@@ -81,9 +81,7 @@ class Watched:
             for width, size in (("narrow", NARROW), ("wide", WIDE)):
                 self.page.set_viewport_size(size)
                 # Colours may still be on their way.
-                self.page.evaluate(
-                    "() => Promise.all(document.getAnimations().map((one) => one.finished.catch(() => 0)))"
-                )
+                self.page.evaluate(SETTLED)
                 where = f"{name}-{scheme}-{width}"
                 self.page.screenshot(path=self.pictures / f"{where}.png", full_page=True)
                 assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{where} is cut off"

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from unittest import mock
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -137,13 +137,22 @@ class Seen:
     items: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
+# The machine's own time, also for PostgreSQL: before its clock, another of the same name is found.
+POSTGRES_CLOCK = """
+    CREATE SCHEMA IF NOT EXISTS machine;
+    CREATE OR REPLACE FUNCTION machine.clock_timestamp() RETURNS timestamptz LANGUAGE plpgsql VOLATILE AS
+        $$ BEGIN RETURN current_setting('machine.now')::timestamptz; END $$;
+    SET search_path = machine, pg_catalog, public
+"""
+
+
 class Lifecycle(RuleBasedStateMachine):
     customers: ClassVar[list[uuid.UUID]]
     fleet: ClassVar[list[uuid.UUID]]
 
     def __init__(self) -> None:
         super().__init__()
-        self.now, self.agents = BEGIN, Agents()
+        self.agents = Agents()
         self.patches = [
             mock.patch("django.utils.timezone.now", self.clock),
             mock.patch("nodes.transport.call", self.agents.call),
@@ -152,6 +161,9 @@ class Lifecycle(RuleBasedStateMachine):
             patch.start()
         self.example = transaction.atomic()
         self.example.__enter__()
+        with connection.cursor() as cursor:
+            cursor.execute(POSTGRES_CLOCK)
+        self.now = BEGIN
         self.nodes = {pk: Seen(room, self.now) for pk, room in zip(self.fleet, ROOM, strict=True)}
         self.instances: dict[uuid.UUID, Expected] = {}
 
@@ -449,6 +461,16 @@ class Lifecycle(RuleBasedStateMachine):
 
     def clock(self) -> datetime:
         return self.now
+
+    @property
+    def now(self) -> datetime:
+        return self._now
+
+    @now.setter
+    def now(self, moment: datetime) -> None:
+        self._now = moment
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('machine.now', %s, false)", [moment.isoformat()])
 
     def tick(self) -> None:
         self.now += timedelta(seconds=1)
