@@ -21,8 +21,6 @@ from devstack.valkey import Valkey
 from tests.faults.keeper import Keeper, Kept
 from tests.faults.link import Link
 
-DISK = "256m"
-
 
 class Cluster:
     def __init__(self, directory: Path) -> None:
@@ -30,8 +28,6 @@ class Cluster:
         self.state.claim()
         self.keeper = Keeper(self.state)
         self.home = self.state.folder("node")
-        if os.geteuid() == 0:  # a disk of its own, which can be full
-            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", self.home], check=True)
         self.postgres, self.valkey, self.node = Postgres(self.state), Valkey(self.state), Node(self.state)
         self.link = Link(self.state.port("node"))
         self.port = ports.free()
@@ -68,8 +64,6 @@ class Cluster:
         self.link.mend()
         self.keeper.stop()
         self.link.close()
-        if self.home.is_mount():
-            subprocess.run(["umount", "--lazy", self.home], check=True)
 
     def manage(self, *arguments: str) -> str:
         """What `manage.py` prints. Raises CalledProcessError."""

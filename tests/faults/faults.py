@@ -154,20 +154,6 @@ def configuration_broken(cluster: Cluster) -> None:
     cluster.kill_on_the_node("valkey-server")
 
 
-@fault
-def disk_full(cluster: Cluster) -> None:
-    if not cluster.home.is_mount():
-        return
-    ballast = cluster.home / "ballast"
-    with suppress(OSError), ballast.open("wb") as file:
-        while file.write(b"x" * 2**20):
-            file.flush()
-    time.sleep(WHILE)
-    cluster.kill_on_the_node("valkey-server")
-    time.sleep(WHILE)
-    ballast.unlink()
-
-
 def clock_off(by: str) -> Fault:
     """One worker and one watcher live on another day."""
 
