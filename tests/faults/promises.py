@@ -17,9 +17,9 @@ UNSETTLED = "SELECT count(*) FROM instances_instance WHERE status NOT IN ('runni
 
 
 def settle(cluster: Cluster) -> None:
-    """Until every operation has ended, and every database runs or is gone."""
+    """Until every operation has ended, every database runs or is gone, and the nodes agree."""
     try:
-        wait_until(lambda: cluster.sql(f"SELECT ({OPEN}) + ({UNSETTLED})") == [(0,)], "settled", SETTLED_WITHIN)
+        wait_until(lambda: is_settled(cluster) and not broken_invariants(cluster), "settled", SETTLED_WITHIN)
     except AssertionError:
         left = cluster.sql(
             "SELECT i.status, o.kind, o.state, o.attempts, o.error, o.due_at - now(), o.leased_until - now()"
@@ -27,7 +27,12 @@ def settle(cluster: Cluster) -> None:
             " LEFT JOIN instances_operation o ON o.instance_id = i.id AND o.finished_at IS NULL"
             " WHERE i.status NOT IN ('running', 'deleted') OR o.id IS NOT NULL"
         )
-        raise AssertionError(f"Not settled within {SETTLED_WITHIN:g} s: {left}") from None
+        found = broken_invariants(cluster)
+        raise AssertionError(f"Not settled within {SETTLED_WITHIN:g} s: {left} {found}") from None
+
+
+def is_settled(cluster: Cluster) -> bool:
+    return cluster.sql(f"SELECT ({OPEN}) + ({UNSETTLED})") == [(0,)]
 
 
 def check(cluster: Cluster, customers: Iterable[Customer]) -> Counter[str]:
