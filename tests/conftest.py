@@ -9,6 +9,7 @@ from typing import Any
 
 import django
 import pytest
+from django.conf import settings
 
 from tests.scheduling import Scheduling
 from tests.services import Services
@@ -18,8 +19,10 @@ if services:
     os.environ.update(services.environment)
 else:
     # A number of the broker's databases for each process, so that no worker takes the messages of another one's test.
+    # pytest-django has read the settings by now.
     number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")) + 1
     os.environ["REDIS_URL"] = os.environ["REDIS_URL"].rpartition("/")[0] + f"/{number}"
+    settings.CELERY_BROKER_URL = os.environ["REDIS_URL"]
 django.setup()
 
 
