@@ -1,82 +1,107 @@
-"""A TCP connection to a real service that can be cut, or go silent."""
+"""A TCP connection to something real, and what can happen to one."""
 
 import asyncio
-import socket
 import threading
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, Self
 
 from devstack import ports
 
+CHUNK = 64 * 1024
+SLOWNESS = 0.3  # seconds for each piece
+NOISE = bytes(byte ^ 0x55 for byte in range(256))
+
 
 class Cable:
-    """Listens on a port of its own while it is open; what comes in goes to `port`, and the answers back."""
+    """While it is open, what comes in at `port` goes to `target`, and the answers back."""
 
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._socket = socket.create_server((ports.HOST, 0))
-        self.port: int = self._socket.getsockname()[1]
+    def __init__(self, target: int) -> None:
+        self.port = ports.free()
+        self._target = target
+        self._state = "whole"
+        self._flows = asyncio.Event()
+        self._carrying: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="cable")
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._whole = True
+        self._thread = threading.Thread(target=self._loop.run_forever, name="cable", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._flows = asyncio.Event()
-        self._flows.set()
-        asyncio.run_coroutine_threadsafe(asyncio.start_server(self._carry, sock=self._socket), self._loop).result()
+        self.mend()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.cut()
-        self._do(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-        self._socket.close()
 
     def cut(self) -> None:
-        """Every connection ends, and new ones end at once, as if nobody listened."""
+        """Every connection ends, and new ones are refused."""
+        self._do(self._unplug())
+        self.drop()
 
-        def cut() -> None:
-            self._whole = False
-            self._flows.set()
-            for writer in self._writers:
-                writer.transport.abort()
+    def drop(self) -> None:
+        """Every connection ends, and new ones are welcome."""
+        self._do(self._end_all())
 
-        self._do(cut)
+    def spoil(self, state: str) -> None:
+        """`frozen`: connections stay and can be made, but nothing comes through. `slow`, `garbled`: it does, so."""
+        self._do(self._become(state))
 
     def mend(self) -> None:
-        self._whole = True
+        self._do(self._become("whole"))
+        self._do(self._plug_in())
 
-    def freeze(self) -> None:
-        """Connections stay and can be made, but nothing comes through."""
-        self._do(self._flows.clear)
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=10)
 
-    def thaw(self) -> None:
-        self._do(self._flows.set)
+    async def _become(self, state: str) -> None:
+        self._state = state
+        if state == "frozen":
+            self._flows.clear()
+        else:
+            self._flows.set()
 
-    def _do(self, action: Callable[[], None]) -> None:
-        done = threading.Event()
-        self._loop.call_soon_threadsafe(lambda: (action(), done.set()))
-        if action != self._loop.stop:
-            done.wait()
+    async def _plug_in(self) -> None:
+        if self._server is None:
+            self._server = await asyncio.start_server(self._carry, ports.HOST, self.port)
+
+    async def _unplug(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def _end_all(self) -> None:
+        ending = list(self._carrying)
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self._whole:
-            writer.transport.abort()
-            return
-        there, back = await asyncio.open_connection(ports.HOST, self._target)
-        ends = {writer, back}
-        self._writers |= ends
-        await asyncio.gather(self._pump(reader, back), self._pump(there, writer), return_exceptions=True)
-        self._writers -= ends
+        task = asyncio.current_task()
+        assert task is not None
+        self._carrying.add(task)
+        ends = [writer]
+        try:
+            there, back = await asyncio.open_connection(ports.HOST, self._target)
+            ends.append(back)
+            await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            self._carrying.discard(task)
+            for end in ends:
+                end.transport.abort()
 
     async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        try:
-            while data := await source.read(64 * 1024):
-                await self._flows.wait()
-                target.write(data)
-                await target.drain()
-        finally:
-            target.transport.abort()
+        while data := await source.read(CHUNK):
+            await self._flows.wait()
+            if self._state == "slow":
+                await asyncio.sleep(SLOWNESS)
+            target.write(data.translate(NOISE) if self._state == "garbled" else data)
+            await target.drain()
+        with suppress(OSError):
+            if target.can_write_eof():
+                target.write_eof()

@@ -5,7 +5,9 @@ inherit its environment; pytest-django gives each a database of its own.
 """
 
 import os
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import django
 import pytest
@@ -13,6 +15,9 @@ from django.conf import settings
 
 from tests.scheduling import Scheduling
 from tests.services import Services
+
+if TYPE_CHECKING:
+    from tests.local_node import Machine
 
 services = None if "PYTEST_XDIST_WORKER" in os.environ else Services()
 if services:
@@ -38,6 +43,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
     return Scheduling(config, log)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> "Iterator[Machine]":
+    """Up, and not enrolled yet."""
+    from nodes import transport
+    from tests.local_node import Machine
+
+    machine = Machine(tmp_path / "machine")
+    machine.boot()
+    yield machine
+    transport.close()
+    machine.shut_down()
+    machine.give_back()
 
 
 @pytest.fixture(scope="session")

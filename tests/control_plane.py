@@ -3,8 +3,6 @@
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +12,7 @@ from django.db import connection
 
 from devstack import control_plane, ports
 from devstack.processes import Service
+from tests.waiting import eventually
 
 PATIENCE = 60.0  # seconds
 
@@ -36,7 +35,7 @@ class ControlPlane:
     def web(self) -> subprocess.Popen[bytes]:
         """Returns when it answers."""
         process = self._start(control_plane.web(self._env, self.port))
-        until(self._answers, what="the web server answers")
+        eventually(self._answers, "the web server answers", seconds=PATIENCE)
         return process
 
     def worker(self) -> subprocess.Popen[bytes]:
@@ -86,10 +85,3 @@ class ControlPlane:
 def at_port(url: str, port: int | None) -> str:
     parts = urlsplit(url)
     return parts._replace(netloc=f"{parts.netloc.rpartition(':')[0]}:{port or parts.port}").geturl()
-
-
-def until(happened: Callable[[], bool], *, what: str, seconds: float = PATIENCE) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, f"Waited {seconds:.0f} s until {what}."
-        time.sleep(0.02)

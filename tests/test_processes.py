@@ -16,11 +16,11 @@ from accounts.models import Account
 from devstack import ports
 from instances import tasks, wakeups
 from instances.models import Instance, Operation
-from nodes import transport
 from tests import factories
 from tests.cable import Cable
-from tests.control_plane import ControlPlane, until
-from tests.local_node import Machine
+from tests.concurrency import somebody_waits_for_a_lock
+from tests.control_plane import PATIENCE, ControlPlane
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,45 +44,25 @@ def control_plane(tmp_path, database_cable, broker_cable) -> Iterator[ControlPla
     control_plane.stop()
 
 
-@pytest.fixture
-def machine(tmp_path) -> Iterator[Machine]:
-    machine = Machine(tmp_path / "machine")
-    machine.boot()
-    machine.enroll()
-    yield machine
-    transport.close()
-    machine.shut_down()
-    machine.give_back()
-
-
 def create(control_plane: ControlPlane, secret: str) -> httpx.Response:
     return control_plane.ask("POST", "/instances", secret, json={"name": "db"})
 
 
-def somebody_waits_for_a_lock() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_clear_snapshot()")
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        return bool(cursor.fetchone()[0])
-
-
 def test_a_worker_that_must_end_hands_over_what_takes_too_long_and_another_finishes_it(machine, control_plane):
+    machine.enroll()
     customer = factories.customer()
     ending = control_plane.worker()
     customer.client.post("/api/v1/instances", {"name": "db"}, content_type="application/json")
     machine.freeze()
     try:
-        until(lambda: swept().state == "running", what="the worker has it")
+        eventually(lambda: swept().state == "running", "the worker has it", seconds=PATIENCE)
         control_plane.worker()
         ending.send_signal(signal.SIGTERM)
         assert ending.wait(timeout=20) == 0  # the call that it has begun would last for 25
     finally:
         machine.thaw()
-    until(
-        lambda: swept().instance.status == "running", what="the other one has made it", seconds=20
-    )  # a lease would have lasted for 60
+    # A lease would have lasted for 60.
+    eventually(lambda: swept().instance.status == "running", "the other one has made it", seconds=20)
 
 
 def swept() -> Operation:
@@ -95,15 +75,15 @@ def test_the_web_server_answers_what_it_has_begun_before_it_ends(control_plane):
     factories.node()
     customer = factories.customer(databases=5)
     beat, web = control_plane.beat(), control_plane.web()
-    until(lambda: control_plane.beats, what="the beat has begun")
+    eventually(lambda: control_plane.beats, "the beat has begun", seconds=PATIENCE)
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
             Account.objects.select_for_update().get(pk=customer.account.pk)
             answer = pool.submit(create, control_plane, customer.secret)
-            until(somebody_waits_for_a_lock, what="the request is being worked on")
+            eventually(somebody_waits_for_a_lock, "the request is being worked on", seconds=PATIENCE)
             web.send_signal(signal.SIGTERM)
             beat.send_signal(signal.SIGTERM)
-            until(lambda: ports.is_free(control_plane.port), what="it takes no more requests")
+            eventually(lambda: ports.is_free(control_plane.port), "it takes no more requests", seconds=PATIENCE)
         assert answer.result().status_code == 201
     assert web.wait(timeout=10) == 0
     assert beat.wait(timeout=10) == 0
@@ -118,7 +98,7 @@ def test_while_postgresql_is_away_the_api_says_so_and_afterwards_it_answers(cont
         with transaction.atomic():
             Account.objects.select_for_update().get(pk=customer.account.pk)
             broken = pool.submit(create, control_plane, customer.secret)
-            until(somebody_waits_for_a_lock, what="the request is being worked on")
+            eventually(somebody_waits_for_a_lock, "the request is being worked on", seconds=PATIENCE)
             database_cable.cut()
             answers = [broken.result(), create(control_plane, customer.secret)]
         for answer in answers:
@@ -137,7 +117,7 @@ def test_a_broker_that_is_frozen_holds_up_a_request_now_and_then_and_loses_none(
     customer = factories.customer()
     control_plane.web()
     assert create(control_plane, customer.secret).status_code == 201
-    broker_cable.freeze()
+    broker_cable.spoil("frozen")
     began = time.monotonic()
     for _ in range(12):
         assert create(control_plane, customer.secret).status_code == 201

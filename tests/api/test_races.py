@@ -1,7 +1,6 @@
 """Of what comes in the same moment, the end is one that could have come about one after the other."""
 
 import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,7 +18,8 @@ from instances.models import Instance, Operation
 from nodes import transport
 from nodes.models import Node
 from tests import factories
-from tests.concurrency import at_once
+from tests.concurrency import at_once, somebody_waits_for_a_lock
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 INSTANCES = "/api/v1/instances"
@@ -142,7 +142,7 @@ def test_a_deletion_in_the_moment_in_which_the_worker_writes_its_answer_waits_fo
 
         def settle_when_somebody_waits(*args, **changes):
             asked.append(pool.submit(delete))
-            until_somebody_waits_for_a_lock()
+            eventually(somebody_waits_for_a_lock)
             settle(*args, **changes)
 
         def delete():
@@ -163,17 +163,3 @@ def test_a_deletion_in_the_moment_in_which_the_worker_writes_its_answer_waits_fo
         ("provision", "succeeded"),
         ("deprovision", "queued"),
     ]
-
-
-def until_somebody_waits_for_a_lock(seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    with connection.cursor() as cursor:
-        while time.monotonic() < end:
-            cursor.execute("SELECT pg_stat_clear_snapshot()")
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-            if cursor.fetchone()[0]:
-                return
-            time.sleep(0.01)
-    raise AssertionError("Nobody waits for a lock.")

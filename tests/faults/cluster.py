@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,27 +19,28 @@ from devstack.postgres import Postgres
 from devstack.processes import Service
 from devstack.state import State
 from devstack.valkey import Valkey
+from tests.cable import Cable
 from tests.faults.keeper import Keeper, Kept
-from tests.faults.link import Link
 
 
 class Cluster:
     def __init__(self, directory: Path) -> None:
         self.state = State(directory)
         self.state.claim()
-        self.keeper = Keeper(self.state)
+        self.keeper, self.stack = Keeper(self.state), ExitStack()
         self.home = self.state.folder("node")
         self.postgres, self.valkey, self.node = Postgres(self.state), Valkey(self.state), Node(self.state)
-        self.link = Link(self.state.port("node"))
+        self.link = Cable(self.state.port("node"))
         self.port = ports.free()
         self.url = environment.url(self.port)
         settings = environment.settings(self.state, database_url=self.postgres.url, redis_url=self.valkey.url)
         self.env = {**os.environ, **settings, "BASEKV_STATE": str(self.state.root)}
 
     def __getitem__(self, name: str) -> Kept:
-        return self.keeper.kept[name.replace("watcher", "worker")]
+        return self.keeper.kept[name]
 
     def start(self) -> None:
+        self.stack.enter_context(self.link)
         asyncio.run(self._start_engines())
         for service in self._control_plane():
             self.keeper.keep(service)
@@ -52,9 +54,7 @@ class Cluster:
     def _control_plane(self) -> Iterator[Service]:
         yield control_plane.web(environment.without_ssh_key(self.env), self.port)
         for number in ("", "-2"):
-            for make in (control_plane.worker, getattr(control_plane, "watcher", None)):
-                if make is None:
-                    continue
+            for make in (control_plane.worker, control_plane.watcher):
                 service = make(self.env)
                 yield replace(service, name=service.name + number)
             beat = control_plane.beat(self.env, self.state.root / f"beat-schedule{number}")
@@ -63,7 +63,7 @@ class Cluster:
     def stop(self) -> None:
         self.link.mend()
         self.keeper.stop()
-        self.link.close()
+        self.stack.close()
 
     def manage(self, *arguments: str) -> str:
         """What `manage.py` prints. Raises CalledProcessError."""

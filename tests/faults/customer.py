@@ -2,7 +2,6 @@
 
 import random
 import threading
-import time
 import uuid
 from collections import Counter
 from contextlib import suppress
@@ -140,11 +139,3 @@ class Customer(threading.Thread):
             socket_connect_timeout=2,
             retry=Retry(NoBackoff(), 0),
         )
-
-
-def wait_until(check: Any, what: str, seconds: float) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
-        time.sleep(0.1)
-    return found

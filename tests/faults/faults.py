@@ -95,7 +95,7 @@ def link_dropped(cluster: Cluster) -> None:
 
 def link_is(state: str) -> Fault:
     def spoil(cluster: Cluster) -> None:
-        cluster.link.state = state
+        cluster.link.spoil(state)
         time.sleep(WHILE)
         cluster.link.mend()
 

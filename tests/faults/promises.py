@@ -8,7 +8,8 @@ from subprocess import CalledProcessError
 import redis
 
 from tests.faults.cluster import Cluster
-from tests.faults.customer import Customer, Database, wait_until
+from tests.faults.customer import Customer, Database
+from tests.waiting import eventually
 
 # Seconds. A worker that was killed keeps its operation for as long as its lease.
 SETTLED_WITHIN = 75.0
@@ -19,7 +20,7 @@ UNSETTLED = "SELECT count(*) FROM instances_instance WHERE status NOT IN ('runni
 def settle(cluster: Cluster) -> None:
     """Until every operation has ended, every database runs or is gone, and the nodes agree."""
     try:
-        wait_until(lambda: is_settled(cluster) and not broken_invariants(cluster), "settled", SETTLED_WITHIN)
+        eventually(lambda: is_settled(cluster) and not broken_invariants(cluster), "settled", seconds=SETTLED_WITHIN)
     except AssertionError:
         left = cluster.sql(
             "SELECT i.status, o.kind, o.state, o.attempts, o.error, o.due_at - now(), o.leased_until - now()"

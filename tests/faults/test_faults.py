@@ -13,9 +13,10 @@ import pytest
 
 from tests.faults import promises
 from tests.faults.cluster import Cluster
-from tests.faults.customer import Customer, wait_until
+from tests.faults.customer import Customer
 from tests.faults.faults import FAULTS, LIBFAKETIME
 from tests.packages import why_missing
+from tests.waiting import eventually
 
 CUSTOMERS = 3
 # Seconds until a new database runs, however bad the last moment was. A node that was away is asked again after a while.
@@ -49,9 +50,10 @@ def test_a_new_database_is_served_soon_after(cluster: Cluster, customers: list[C
     inject(cluster, name)
     newcomer = Customer(cluster.client(), seed=0)
     end = time.monotonic() + SERVED_WITHIN
-    wait_until(newcomer.create_once, "a create is answered", SERVED_WITHIN)
+    eventually(newcomer.create_once, "a create is answered", seconds=SERVED_WITHIN)
     [database] = newcomer.databases
-    wait_until(lambda: newcomer.status(database) == "running", f"running after {name}", end - time.monotonic())
+    left = end - time.monotonic()
+    eventually(lambda: newcomer.status(database) == "running", f"running after {name}", seconds=left)
     newcomer.delete()
     customers.append(newcomer)
 

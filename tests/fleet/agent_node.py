@@ -7,8 +7,9 @@ import subprocess
 from contextlib import suppress
 
 from nodes.systemd_enrolment import HOME, USER
-from tests.fleet.machine import Machine, eventually
+from tests.fleet.machine import Machine
 from tests.nodes.conftest import AgentNode, Database
+from tests.waiting import eventually
 
 AGENT = f"/usr/bin/python3 -S -E -I {HOME}/agent.pyz"
 ports = itertools.count(30_000)

@@ -5,14 +5,13 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from devstack import keys
 from tests.fleet.cgroups import Groups, has_version_1, pids_below
 from tests.fleet.commands import run
 from tests.fleet.network import Network
+from tests.waiting import eventually
 
 BOOT_PATIENCE = 40.0
 SHUTDOWN_PATIENCE = 20.0
@@ -20,13 +19,6 @@ SHUTDOWN_PATIENCE = 20.0
 HALT = "SIGRTMIN+3"
 # A test run that is killed takes its machines with it: its own end kills systemd-nspawn, and that the container.
 DIE_WITH_US = ("setpriv", "--pdeathsig", "KILL")
-
-
-def eventually(check: Callable[[], object], what: str, seconds: float = 15.0) -> None:
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
-        time.sleep(0.02)
 
 
 class Machine:
@@ -85,7 +77,7 @@ class Machine:
 
     def wait(self) -> None:
         """Until sshd shows its banner."""
-        eventually(self._banner, f"{self.name} up (see {self._directory}/console)", BOOT_PATIENCE)
+        eventually(self._banner, f"{self.name} up (see {self._directory}/console)", seconds=BOOT_PATIENCE)
 
     def _banner(self) -> bool:
         try:

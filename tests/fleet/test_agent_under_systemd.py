@@ -8,9 +8,9 @@ import pytest
 import redis
 
 from tests.fleet.agent_node import RealNode
-from tests.fleet.machine import eventually
 from tests.nodes import test_agent as plain
 from tests.nodes.conftest import Database
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db
 

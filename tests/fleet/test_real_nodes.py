@@ -21,7 +21,8 @@ from tests import factories
 from tests.fleet.beat import beat, carry_out_what_is_due, settled
 from tests.fleet.enrolling import enroll
 from tests.fleet.fleet import Fleet
-from tests.fleet.machine import Machine, eventually
+from tests.fleet.machine import Machine
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db
 

@@ -8,7 +8,6 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from accounts.actors import SYSTEM
@@ -20,6 +19,7 @@ from nodes.models import Node, Region
 from tests import factories
 from tests.concurrency import at_once
 from tests.local_node import Machine
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -180,22 +180,14 @@ def test_a_frozen_node_holds_up_nobody_elses_database(machines):
     frozen.freeze()
     try:
         with workers(leases.PER_NODE + 2):
-            until(lambda: Operation.objects.filter(state="running").count() == leases.PER_NODE)
+            eventually(lambda: Operation.objects.filter(state="running").count() == leases.PER_NODE, seconds=30)
             began = time.monotonic()
             instances = [asked(other, region="good").pk for _ in range(5)]
-            until(lambda: Instance.objects.filter(pk__in=instances, status="running").count() == 5)
+            eventually(lambda: Instance.objects.filter(pk__in=instances, status="running").count() == 5, seconds=30)
             assert time.monotonic() - began < transport.CALL_TIMEOUT / 2
             frozen.thaw()
-            until(lambda: not Operation.objects.filter(finished_at=None).exists())
+            eventually(lambda: not Operation.objects.filter(finished_at=None).exists(), seconds=30)
     finally:
         frozen.thaw()
     assert not Instance.objects.exclude(status="running").exists()
     assert Node.objects.get(name="frozen").slots_used == 20
-
-
-def until(happened, seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, "It did not happen."
-        time.sleep(0.02)
-    connection.close()

