@@ -1,8 +1,5 @@
 """SSH keys, for a machine that may not have OpenSSH's programs."""
 
-import base64
-import hashlib
-
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -11,6 +8,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_ssh_private_key,
 )
+
+from nodes.fingerprint import fingerprint as fingerprint_of
 
 
 def make_private() -> str:
@@ -26,5 +25,4 @@ def public(private: str) -> str:
 
 def fingerprint(private: str) -> str:
     """Of the public key, as ssh-keygen shows it."""
-    digest = hashlib.sha256(base64.b64decode(public(private).split()[1])).digest()
-    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+    return fingerprint_of(public(private))

@@ -17,8 +17,9 @@ from django.utils import timezone
 
 from accounts import audit
 from accounts.actors import Actor
-from nodes import health, packing, ssh_keys, transport
+from nodes import health, packing, transport
 from nodes.errors import EnrolmentError
+from nodes.fingerprint import fingerprint
 from nodes.models import Node, Region
 from nodes.states import Intent, Supervisor
 from nodes.transport import Endpoint
@@ -95,9 +96,9 @@ class Enrolment:
         """A node that is known keeps its key; a new one's must be confirmed by whoever can know."""
         wanted = self.wanted
         key = transport.scan_host_key(wanted.ssh_host, wanted.ssh_port)
-        shown = ssh_keys.fingerprint(key)
+        shown = fingerprint(key)
         known = Node.objects.filter(name=wanted.name).first()
-        if known and ssh_keys.fingerprint(known.host_key) != shown:
+        if known and fingerprint(known.host_key) != shown:
             raise EnrolmentError(
                 f"{wanted.name} shows the host key {shown}, and another one is pinned. If the machine was set up "
                 f"anew, remove the node first; if not, somebody else answers at {wanted.ssh_host}."

@@ -5,11 +5,6 @@ import asyncssh
 from nodes.errors import LoginRefused
 
 
-def fingerprint(host_key: str) -> str:
-    """`SHA256:...`, as ssh-keygen shows it. Raises ValueError when it is no public key."""
-    return parse(host_key).get_fingerprint()
-
-
 def public_key(private_key: str) -> str:
     """The public key line of the private key at this path. Raises LoginRefused when it is not one we can use."""
     return line(read(private_key, private_key))

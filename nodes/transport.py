@@ -19,6 +19,7 @@ from django.conf import settings
 
 from nodes import ssh_keys
 from nodes.errors import Abandoned, AgentError, Garbage, HostKeyMismatch, LoginRefused, TransportError, Unreachable
+from nodes.fingerprint import fingerprint
 
 T = TypeVar("T")
 
@@ -408,9 +409,9 @@ def _unreachable(endpoint: Endpoint, error: Exception) -> Unreachable:
 
 def _mismatch(endpoint: Endpoint, seen: asyncssh.SSHKey | None) -> HostKeyMismatch:
     line = ssh_keys.line(seen) if seen else ""
-    shown = ssh_keys.fingerprint(line) if seen else "an unreadable host key"
+    shown = fingerprint(line) if seen else "an unreadable host key"
     message = (
-        f"{_name(endpoint)} shows the host key {shown}, pinned is {ssh_keys.fingerprint(endpoint.host_key)}. Either "
+        f"{_name(endpoint)} shows the host key {shown}, pinned is {fingerprint(endpoint.host_key)}. Either "
         "the node was set up anew, or somebody else answers in its place. Compare the keys before you pin the new one."
     )
     return HostKeyMismatch(message, line)

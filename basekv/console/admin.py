@@ -4,7 +4,23 @@ floor: an account's has its plan and its databases on it."""
 from django.contrib import admin
 from django.contrib.auth.models import Group
 
-from basekv.console.pages import customers, databases, fleet, plans, safety  # noqa: F401  # registers them
+from basekv.console.pages import (  # noqa: F401  # registers them
+    accounts,
+    alerts,
+    audit_trail,
+    events,
+    instances,
+    nodes,
+    operations,
+    orphans,
+    plans,
+    regions,
+    service_accounts,
+    subscriptions,
+    tokens,
+    usage,
+    users,
+)
 
 # A role is what accounts/roles.py says; the next migrate would undo what was clicked together here.
 admin.site.unregister(Group)

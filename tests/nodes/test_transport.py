@@ -13,7 +13,7 @@ import pytest
 
 from nodes import packing, transport
 from nodes.errors import AgentError, Garbage, HostKeyMismatch, LoginRefused, Unreachable
-from nodes.ssh_keys import fingerprint
+from nodes.fingerprint import fingerprint
 from nodes.transport import Endpoint
 from tests.nodes.conftest import Database, SshNode, listens
 from tests.waiting import eventually

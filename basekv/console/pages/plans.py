@@ -1,20 +1,14 @@
-"""What customers pay for: plans, subscriptions, usage."""
+"""Plans: what customers can pay for."""
 
 from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
 
-from accounts.models import Account
 from basekv.console import finding
-from basekv.console.labels import label
-from basekv.console.page import Page, address
+from basekv.console.page import Page
 from basekv.console.templatetags.console import count, mib, money
-from billing.models import Plan, Subscription, Usage
-
-of_account = finding.any_of(finding.by_name(), finding.by_id())
+from billing.models import Plan
 
 
 @admin.register(Plan)
@@ -46,49 +40,3 @@ class PlanPage(Page):
     @admin.display(description="price a month", ordering="price_cents")
     def price(self, plan: Plan) -> str:
         return money(plan.price_cents)
-
-
-@admin.register(Subscription)
-class SubscriptionPage(Page):
-    """Changed on the account's page, where it says what a change means."""
-
-    list_display = ["whose", "plan", "state", "started_at", "ended_at"]
-    list_select_related = ["account", "plan"]
-    list_filter = ["plan", ("ended_at", admin.EmptyFieldListFilter)]
-    ordering = ["-started_at"]
-    sortable_by = ["started_at"]
-    narrows_by = frozenset({"account__id__exact"})
-    search = finding.through("account_id", Account, of_account)
-    search_help_text = "The beginning of an account's name or id."
-    fields = ["account", "plan", "started_at", "ended_at"]
-
-    @admin.display(description="account")
-    def whose(self, subscription: Subscription) -> SafeString:
-        return format_html('<a href="{}">{}</a>', address(subscription.account), subscription.account)
-
-    @admin.display(description="state")
-    def state(self, subscription: Subscription) -> SafeString:
-        return label("ended") if subscription.ended_at else label("active")
-
-
-@admin.register(Usage)
-class UsagePage(Page):
-    """Counted by the admission statement alone."""
-
-    list_display = ["day", "whose", "requests"]
-    list_select_related = ["account"]
-    list_filter = ["day"]
-    ordering = ["-day", "-count"]
-    sortable_by = ["day"]
-    narrows_by = frozenset({"account__id__exact", "day", "day__exact"})
-    search = finding.through("account_id", Account, of_account)
-    search_help_text = "The beginning of an account's name or id."
-    fields = ["account", "day", "count"]
-
-    @admin.display(description="account")
-    def whose(self, usage: Usage) -> SafeString:
-        return format_html('<a href="{}">{}</a>', address(usage.account), usage.account)
-
-    @admin.display(description="requests", ordering="count")
-    def requests(self, usage: Usage) -> str:
-        return f"{usage.count:,}"

@@ -1,4 +1,4 @@
-"""The customers: accounts, their service accounts and tokens."""
+"""Accounts: opened, suspended, given another plan."""
 
 from datetime import timedelta
 from typing import Any, cast
@@ -6,27 +6,24 @@ from typing import Any, cast
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts import registry, tokens
+from accounts import registry
 from accounts.actors import Actor
-from accounts.models import Account, AuditEntry, ServiceAccount, Token
-from accounts.scopes import Scope
-from basekv.console import charts, fields, finding
+from accounts.models import Account, AuditEntry, Token
+from basekv.console import charts, fields, searches
 from basekv.console.buttons import Asking, Button, Data, Done, Secret
 from basekv.console.labels import label
-from basekv.console.page import Page, address
+from basekv.console.page import Page
+from basekv.console.pages.tokens import NewToken, issue
 from billing import plans
 from billing.models import Plan, Subscription, Usage
 from instances import lifecycle, plan_change
 
 DAYS = 30
+
+
 LISTED = 20
-
-of_account = finding.any_of(finding.by_name(), finding.by_id())
-
-# --- What can be asked for
 
 
 class NewAccount(Asking):
@@ -44,13 +41,6 @@ class WhichPlan(Asking):
 
 class NewServiceAccount(Asking):
     name = fields.text("Name", max_length=100, help_text="What will use it: a script, an agent, a service.")
-
-
-class NewToken(Asking):
-    scopes = fields.some_of("It may", Scope.choices, initial=Scope.values)
-    days = fields.number(
-        "Expires in days", required=False, min_value=1, max_value=3650, help_text="Empty: it does not expire."
-    )
 
 
 class NewTokenOfAccount(NewToken):
@@ -94,34 +84,6 @@ def issue_for_account(account: Account, by: Actor, data: Data) -> Secret:
     return issue(registry.service_account(account, data["service_account"], by=by), by, data)
 
 
-def issue(service_account: ServiceAccount, by: Actor, data: Data) -> Secret:
-    expires_at = timezone.now() + timedelta(days=data["days"]) if data["days"] else None
-    token, text = tokens.issue(service_account, scopes=data["scopes"], expires_at=expires_at, by=by)
-    return Secret(
-        f"A new token of {service_account}",
-        text,
-        f"Copy it now: it is shown this once, and kept nowhere. Lists show it as {token.prefix}.",
-    )
-
-
-def disable(service_account: ServiceAccount, by: Actor, data: Data) -> Done:
-    registry.disable(service_account, by=by)
-    return Done(f"{service_account} is disabled: the API refuses its tokens.")
-
-
-def enable(service_account: ServiceAccount, by: Actor, data: Data) -> Done:
-    registry.enable(service_account, by=by)
-    return Done(f"{service_account} is enabled.")
-
-
-def revoke(token: Token, by: Actor, data: Data) -> Done:
-    tokens.revoke(token.prefix, by=by)
-    return Done(f"{token.prefix} is revoked: the API refuses it from now on.")
-
-
-# --- What is said before
-
-
 def what_is_suspended(account: Account, data: Data) -> list[str]:
     number = lifecycle.owned_by(account.pk).count()
     return [
@@ -136,18 +98,6 @@ def what_ends(account: Account, data: Data) -> list[str]:
         f"From the next request on, the API refuses every token of {account} (403): it has no plan.",
         f"Its {number:,} databases go on. To delete them, do that first.",
     ]
-
-
-def what_is_disabled(service_account: ServiceAccount, data: Data) -> list[str]:
-    number = service_account.tokens.filter(revoked_at=None).count()
-    return [f"From the next request on, the API refuses its {number:,} tokens (401). It can be enabled again."]
-
-
-def what_is_revoked(token: Token, data: Data) -> list[str]:
-    used = (
-        f"It was last used at {token.last_used_at:%Y-%m-%d %H:%M} UTC." if token.last_used_at else "It was never used."
-    )
-    return [f"From the next request on, the API refuses {token.prefix} of {token.service_account}, for good.", used]
 
 
 ACCOUNT_BUTTONS = [
@@ -210,6 +160,7 @@ ACCOUNT_BUTTONS = [
     ),
 ]
 
+
 OPEN_ACCOUNT = Button(
     name="open",
     label="Open an account",
@@ -219,55 +170,13 @@ OPEN_ACCOUNT = Button(
     form=NewAccount,
 )
 
-SERVICE_ACCOUNT_BUTTONS = [
-    Button(
-        name="token", label="Issue token", icon="vpn_key", permission="accounts.issue_token", do=issue, form=NewToken
-    ),
-    Button(
-        name="enable",
-        label="Enable",
-        icon="play_arrow",
-        permission="accounts.disable_serviceaccount",
-        do=enable,
-        tells=lambda found, data: [f"The API takes the tokens of {found} again."],
-        when=lambda found: found.disabled_at is not None,
-    ),
-    Button(
-        name="disable",
-        label="Disable",
-        icon="block",
-        permission="accounts.disable_serviceaccount",
-        do=disable,
-        tells=what_is_disabled,
-        when=lambda found: found.disabled_at is None,
-        danger=True,
-    ),
-]
-
-TOKEN_BUTTONS = [
-    Button(
-        name="revoke",
-        label="Revoke",
-        icon="key_off",
-        permission="accounts.revoke_token",
-        do=revoke,
-        tells=what_is_revoked,
-        when=lambda token: token.revoked_at is None,
-        danger=True,
-        bulk=True,
-    )
-]
-
-
-# --- The pages
-
 
 @admin.register(Account)
 class AccountPage(Page):
     list_display = ["name", "state", "created_at"]
     list_filter = [("suspended_at", admin.EmptyFieldListFilter)]
     ordering = ["name"]
-    search = of_account
+    search = searches.of_account
     search_help_text = "The beginning of its name or id."
     fields = ["name"]
     overview = "console/account.html"
@@ -309,76 +218,3 @@ class AccountPage(Page):
             "may_revoke": request.user.has_perm("accounts.revoke_token"),
             "now": timezone.now(),
         }
-
-
-@admin.register(ServiceAccount)
-class ServiceAccountPage(Page):
-    list_display = ["name", "account", "state", "created_at"]
-    list_select_related = ["account"]
-    list_filter = [("disabled_at", admin.EmptyFieldListFilter)]
-    ordering = ["-created_at"]
-    sortable_by = ["created_at"]
-    narrows_by = frozenset({"account__id__exact"})
-    search = finding.any_of(finding.by_name(), finding.by_id(), finding.through("account_id", Account, of_account))
-    search_help_text = "The beginning of its name, of its account's name, or of an id."
-    fields: list[str] = []
-    overview = "console/service_account.html"
-    buttons = SERVICE_ACCOUNT_BUTTONS
-
-    @admin.display(description="state")
-    def state(self, found: ServiceAccount) -> SafeString:
-        return label("disabled") if found.disabled_at else label("active")
-
-    def about(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        return {
-            "service_account": obj,
-            "tokens": obj.tokens.select_related("service_account")[:LISTED],
-            "may_revoke": request.user.has_perm("accounts.revoke_token"),
-            "now": timezone.now(),
-        }
-
-
-@admin.register(Token)
-class TokenPage(Page):
-    """Only the beginning of a token is kept: who has lost one is issued another."""
-
-    list_display = ["prefix", "state", "whose", "scope_list", "expires_at", "last_used_at", "created_at"]
-    list_select_related = ["service_account__account"]
-    list_filter = [("revoked_at", admin.EmptyFieldListFilter)]
-    ordering = ["-created_at"]
-    sortable_by = ["created_at"]
-    narrows_by = frozenset({"service_account__account__id__exact", "service_account__id__exact"})
-    search = finding.any_of(
-        finding.beginning("prefix"),
-        finding.through("service_account__account_id", Account, of_account),
-        finding.through("service_account_id", ServiceAccount, finding.by_name()),
-    )
-    search_help_text = "The beginning of a token (bkv_…), or of the name of its service account or account."
-    fields: list[str] = []
-    overview = "console/token.html"
-    buttons = TOKEN_BUTTONS
-
-    @admin.display(description="state")
-    def state(self, token: Token) -> SafeString:
-        return label(state_of(token))
-
-    @admin.display(description="service account")
-    def whose(self, token: Token) -> SafeString:
-        return format_html('<a href="{}">{}</a>', address(token.service_account), token.service_account)
-
-    @admin.display(description="scopes")
-    def scope_list(self, token: Token) -> str:
-        return ", ".join(token.scopes)
-
-    def about(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        return {
-            "token": obj,
-            "state": state_of(obj),
-            "scopes": [Scope(scope).label if scope in Scope.values else scope for scope in obj.scopes],
-        }
-
-
-def state_of(token: Token) -> str:
-    if token.revoked_at:
-        return "revoked"
-    return "expired" if token.expires_at and token.expires_at <= timezone.now() else "active"

@@ -1,7 +1,5 @@
-"""The fleet: regions and nodes."""
+"""Nodes: how they are, and what they are for."""
 
-import base64
-import hashlib
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
@@ -26,28 +24,18 @@ from basekv.console.templatetags.console import mib, percent
 from instances import removal
 from instances.models import Instance
 from nodes import errands, history, intents, packing
-from nodes.models import Errand, HealthSample, Node, Region
+from nodes.fingerprint import fingerprint
+from nodes.models import Errand, HealthSample, Node
 from nodes.states import ErrandKind, Intent
 
 SHOWN = timedelta(hours=24)
+
+
 # Longer than a sample's minute: after that nobody knew how the node was.
 SAMPLE_LASTS = timedelta(minutes=3)
+
+
 LISTED = 20
-
-
-@admin.register(Region)
-class RegionPage(Page):
-    list_display = ["slug", "name"]
-    search = finding.any_of(finding.by_name("slug"), finding.by_name())
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("nodes.add_region")
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm("nodes.change_region")
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return ["slug"] if obj else []  # customers' scripts have it
 
 
 class NodesName(Asking):
@@ -246,8 +234,8 @@ class NodePage(Page):
             "report": node.report,
             "memory": share_used(node.report.get("memory"), "available_mb"),
             "disk": share_used(node.report.get("disk"), "free_mb"),
-            "fingerprint": fingerprint(node.host_key),
-            "fingerprint_seen": fingerprint(node.host_key_seen),
+            "fingerprint": shown(node.host_key),
+            "fingerprint_seen": shown(node.host_key_seen),
             "release": packing.pack().release,
             "history": drawn(samples, now - SHOWN, now),
             "errors": last_errors(samples),
@@ -282,13 +270,12 @@ def share_used(part: dict[str, int] | None, free: str) -> float | None:
     return 1 - part[free] / part["total_mb"] if part and part.get("total_mb") else None
 
 
-def fingerprint(host_key: str) -> str:
-    """As OpenSSH shows it. Empty where there is no key, or none that can be read."""
+def shown(host_key: str) -> str:
+    """Empty where there is no key, or none that can be read."""
     try:
-        key = base64.b64decode(host_key.split()[1], validate=True)
-    except (IndexError, ValueError):
+        return fingerprint(host_key)
+    except ValueError:
         return ""
-    return "SHA256:" + base64.b64encode(hashlib.sha256(key).digest()).decode().rstrip("=")
 
 
 def drawn(samples: Sequence[HealthSample], since: Any, until: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The databases: instances, their operations and events, orphans."""
+"""Instances: the databases themselves."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -7,28 +7,22 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.actors import Actor
 from accounts.models import Account
-from basekv.console import finding
+from basekv.console import finding, searches
 from basekv.console.buttons import Button, Data, Done, Secret
 from basekv.console.labels import label
-from basekv.console.page import Page, address
+from basekv.console.page import Page
 from basekv.console.templatetags.console import mib
 from instances import lifecycle
-from instances.models import Event, Instance, Operation, Orphan
+from instances.models import Instance
 from instances.states import ROTATES_FROM, TRANSITIONS, Status
 from nodes import errands
-from nodes.models import Node
 from nodes.states import ErrandKind, Health
 
 LISTED = 50
-
-of_account = finding.by_name()
-of_node = finding.by_name()
-of_instance = finding.any_of(finding.by_name(), finding.by_id())
 
 
 def restart(instance: Instance, by: Actor, data: Data) -> Done:
@@ -188,7 +182,7 @@ class InstancePage(Page):
     ordering = ["-created_at"]
     sortable_by = ["created_at"]
     narrows_by = frozenset({"account__id__exact", "node__id__exact", "status__in"})
-    search = finding.any_of(of_instance, finding.through("account_id", Account, of_account))
+    search = finding.any_of(searches.of_instance, finding.through("account_id", Account, searches.of_account))
     search_help_text = "The beginning of a name, of an account's name, or of an id."
     fields: Sequence[str] = []
     overview = "console/instance.html"
@@ -222,61 +216,3 @@ class InstancePage(Page):
             "errand": asked if request.user.has_perm("instances.see_log") else None,
             "waiting": asked is not None and errands.is_waited_for(asked),
         }
-
-
-@admin.register(Operation)
-class OperationPage(Page):
-    list_display = ["created_at", "kind", "whose", "show_state", "asked_by", "attempts", "due_at", "error"]
-    list_select_related = ["instance"]
-    list_filter = ["state", "kind"]
-    ordering = ["-created_at"]
-    sortable_by = ["created_at"]
-    narrows_by = frozenset(
-        {"instance__id__exact", "finished_at__isnull", "deadline__lt", "due_at__lt", "finished_at__gte"}
-    )
-    search = finding.any_of(finding.by_id(), finding.through("instance_id", Instance, of_instance))
-    search_help_text = "The beginning of an id, of an instance's name, or of its id."
-    fields = [
-        *("kind", "instance", "state", "asked_by", "generation", "attempts", "created_at", "started_at", "finished_at"),
-        *("due_at", "deadline", "leased_until", "error", "customer_error"),
-    ]
-
-    @admin.display(description="instance")
-    def whose(self, operation: Operation) -> SafeString:
-        return format_html('<a href="{}">{}</a>', address(operation.instance), operation.instance.name)
-
-    @admin.display(description="state", ordering="state")
-    def show_state(self, operation: Operation) -> SafeString:
-        return label(operation.state)
-
-
-@admin.register(Event)
-class EventPage(Page):
-    list_display = ["created_at", "whose", "show_status", "text"]
-    list_select_related = ["instance"]
-    list_filter = ["status"]
-    ordering = ["-created_at"]
-    sortable_by = ["created_at"]
-    search = finding.through("instance_id", Instance, of_instance)
-    search_help_text = "The beginning of an instance's name or of its id."
-    fields = ["created_at", "instance", "operation", "status", "text"]
-
-    @admin.display(description="instance")
-    def whose(self, event: Event) -> SafeString:
-        return format_html('<a href="{}">{}</a>', address(event.instance), event.instance.name)
-
-    @admin.display(description="status after it", ordering="status")
-    def show_status(self, event: Event) -> SafeString:
-        return label(event.status)
-
-
-@admin.register(Orphan)
-class OrphanPage(Page):
-    list_display = ["instance_id", "node", "found_at", "quarantined_at", "erased_at"]
-    list_select_related = ["node"]
-    list_without = ["node__report"]
-    ordering = ["-found_at"]
-    narrows_by = frozenset({"erased_at__isnull"})
-    search = finding.any_of(finding.by_id("instance_id"), finding.through("node_id", Node, of_node))
-    search_help_text = "The beginning of an id or of a node's name."
-    fields = ["instance_id", "node", "generation", "found_at", "quarantined_at", "erased_at"]
