@@ -42,6 +42,10 @@ def create(email: str, role: Role, *, by: Actor) -> tuple[User, str]:
     return person, password
 
 
+def record_new_password(person: User, *, by: Actor) -> None:
+    audit.record(actor=by, action="user.change_password", subject=person, after={"password": audit.CHANGED})
+
+
 def end_sessions(person: User) -> None:
     """Everywhere, from the next request on."""
     User.objects.filter(pk=person.pk).update(session_generation=F("session_generation") + 1)

@@ -20,7 +20,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView
 
-from accounts import actors, audit, sign_in, two_factor
+from accounts import actors, people, sign_in, two_factor
 from accounts.errors import AccountError
 from accounts.forms import CodeForm, PasswordForm, SignInForm
 from accounts.models import SecondFactor, User
@@ -170,10 +170,5 @@ def change_password(request: HttpRequest) -> HttpResponse:
     with transaction.atomic():
         response = admin.site.password_change(request)
         if request.method == "POST" and response.status_code == 302:
-            record_password(request, cast(User, request.user))
+            people.record_new_password(cast(User, request.user), by=actors.user(request))
     return response
-
-
-def record_password(request: HttpRequest, person: User) -> None:
-    after = {"password": audit.CHANGED}
-    audit.record(actor=actors.user(request), action="user.change_password", subject=person, after=after)

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from accounts import people, views
+from accounts import actors, people
 from accounts.audited_admin import AuditedAdmin
 from accounts.models import User
 
@@ -57,5 +57,5 @@ class UserPage(SuperusersOnly, AuditedAdmin, DjangoUserAdmin[User]):
         with transaction.atomic():
             answer = super().user_change_password(request, id, form_url)
             if request.method == "POST" and answer.status_code == 302:
-                views.record_password(request, User.objects.get(pk=id))
+                people.record_new_password(User.objects.get(pk=id), by=actors.user(request))
         return answer
