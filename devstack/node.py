@@ -1,9 +1,9 @@
 """The local node: a real SSH endpoint without root, under which the agent runs as it would on a remote machine."""
 
 import os
+import socket
 import sys
 import zlib
-from pathlib import Path
 
 from devstack import keys, ports, valkey
 from devstack.console import step
@@ -13,7 +13,8 @@ from devstack.state import State
 
 REGION = "local"
 USER = "basekv"
-# Whoever has the first port of a block, for SSH, has the others for databases: stacks beside each other do not meet.
+# A stack has a block of ports, so that stacks beside each other do not meet: the first port is for SSH, the last one is
+# held for as long as the stack runs and says whose block it is, and those between are the databases'.
 BLOCK = 1000
 BLOCKS = list(range(20_000, 32_000, BLOCK))
 PORTS_OF_A_DATABASE = 3
@@ -23,14 +24,14 @@ class Node:
     def __init__(self, state: State) -> None:
         self._state = state
         self._home = state.folder("node")
-        self._port = state.port("node", lambda: free_block(state.root))
+        self.port, self._guard = take_block(state)
         self._bootstrap_key = state.root / "bootstrap_key"
         self._host_key = state.kept("node/.ssh-host-key", keys.make_private)
 
     async def start(self, supervisor: Supervisor) -> None:
         with step("Local node"):
             self._open_for_enrolment()
-            command = [sys.executable, "-m", "devstack.sshd", f"--home={self._home}", f"--port={self._port}"]
+            command = [sys.executable, "-m", "devstack.sshd", f"--home={self._home}", f"--port={self.port}"]
             # It stops the databases before it ends itself.
             await supervisor.start(Service("node", command, patience=15.0))
             await until(self._answers, what="The local node")
@@ -41,9 +42,9 @@ class Node:
             "host": ports.HOST,
             "bind": ports.HOST,
             "region": REGION,
-            "ssh-port": self._port,
-            "first-port": self._port + 1,
-            "slots": (BLOCK - 1) // PORTS_OF_A_DATABASE,
+            "ssh-port": self.port,
+            "first-port": self.port + 1,
+            "slots": (BLOCK - 2) // PORTS_OF_A_DATABASE,
             "capacity-mb": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20,
             "supervisor": "processes",
             "engine": f"valkey={valkey.program()}",
@@ -69,13 +70,19 @@ class Node:
         return "".join(line for line in lines if line.startswith("restrict,"))
 
     async def _answers(self) -> bool:
-        return await ports.listens(self._port)
+        return await ports.listens(self.port)
 
 
-def free_block(root: Path) -> int:
-    """A free block, if possible one that no other clone begins to look at."""
-    first = zlib.crc32(bytes(root)) % len(BLOCKS)
-    for port in BLOCKS[first:] + BLOCKS[:first]:
+def take_block(state: State) -> tuple[int, socket.socket]:
+    """Its first port and its guard. The block of the last start, if it can be had. Raises StackError."""
+    first = zlib.crc32(bytes(state.root)) % len(BLOCKS)  # if possible one that no other clone begins to look at
+    kept = int(state.kept("ports/node", lambda: str(BLOCKS[first])))
+    for port in [kept, *BLOCKS[first:], *BLOCKS[:first]]:
+        guard = ports.hold(port + BLOCK - 1)
+        if guard is None:
+            continue
         if ports.is_free(port):
-            return port
+            state.keep("ports/node", str(port))
+            return port, guard
+        guard.close()
     raise StackError(f"{len(BLOCKS)} stacks run on this machine, and there are no ports for another one.")

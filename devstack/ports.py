@@ -45,6 +45,17 @@ def free() -> int:
     return port
 
 
+def hold(port: int) -> socket.socket | None:
+    """A socket that keeps the port from everybody else for as long as it is open; None if somebody has it."""
+    guard = socket.socket()
+    try:
+        guard.bind((HOST, port))
+    except OSError:
+        guard.close()
+        return None
+    return guard
+
+
 async def listens(port: int) -> bool:
     try:
         _, writer = await asyncio.open_connection(HOST, port)

@@ -83,11 +83,11 @@ class State:
     def secret_file(self, name: str) -> Path:
         return self.root / "secrets" / name
 
-    def port(self, name: str, choose: Callable[[], int] = ports.free) -> int:
+    def port(self, name: str) -> int:
         """The same port at every start, for as long as nobody else takes it."""
-        port = int(self.kept(f"ports/{name}", lambda: str(choose())))
+        port = int(self.kept(f"ports/{name}", lambda: str(ports.free())))
         if not ports.is_free(port):
-            port = choose()
+            port = ports.free()
             self.keep(f"ports/{name}", str(port))
         return port
 

@@ -22,12 +22,7 @@ BLOCKS = range(61_000, 65_200, SLOTS * PORTS_PER_SLOT + 1)
 def block_of_ports() -> socket.socket:
     """A socket bound to the first of a block of ports: as long as it is open, no other test run takes the block."""
     for port in itertools.cycle(BLOCKS):
-        guard = socket.socket()
-        try:
-            guard.bind((ports.HOST, port))
-        except OSError:
-            guard.close()
-        else:
+        if guard := ports.hold(port):
             return guard
     raise AssertionError("a cycle does not end")
 

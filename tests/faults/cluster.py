@@ -30,7 +30,7 @@ class Cluster:
         self.keeper, self.stack = Keeper(self.state), ExitStack()
         self.home = self.state.folder("node")
         self.postgres, self.valkey, self.node = Postgres(self.state), Valkey(self.state), Node(self.state)
-        self.link = Cable(self.state.port("node"))
+        self.link = Cable(self.node.port)
         self.port = ports.free()
         self.url = environment.url(self.port)
         settings = environment.settings(self.state, database_url=self.postgres.url, redis_url=self.valkey.url)

