@@ -11,6 +11,7 @@ from cryptography.fernet import Fernet, MultiFernet
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
+from basekv import beat
 from basekv.console.theme import UNFOLD as UNFOLD
 
 django_stubs_ext.monkeypatch()
@@ -177,23 +178,8 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULE = {
-    # An option `expires` as long as the period: beats that nobody took do not pile up in the queue.
-    "probe the nodes": {"task": "nodes.probe", "schedule": 10, "options": {"expires": 10}},
-    "upgrade the nodes' agents": {"task": "nodes.upgrade_agents", "schedule": 10, "options": {"expires": 10}},
-    "forget how nodes were": {"task": "nodes.forget_history", "schedule": 3600, "options": {"expires": 3600}},
-    "pick up what is due": {"task": "instances.sweep", "schedule": 2, "options": {"expires": 2}},
-    "compare with the nodes": {"task": "instances.reconcile", "schedule": 5, "options": {"expires": 5}},
-    "deal with orphans": {"task": "instances.deal_with_orphans", "schedule": 10, "options": {"expires": 10}},
-    "refresh the alerts": {"task": "instances.refresh_alerts", "schedule": 15, "options": {"expires": 15}},
-    "watch the invariants": {"task": "instances.watch_invariants", "schedule": 300, "options": {"expires": 300}},
-    "forget old alerts": {"task": "instances.forget_alerts", "schedule": 86400, "options": {"expires": 86400}},
-    "forget old idempotency keys": {
-        "task": "instances.forget_idempotency_keys",
-        "schedule": 3600,
-        "options": {"expires": 3600},
-    },
-}
+CELERY_BEAT_SCHEDULER = "basekv.beat:Beat"
+CELERY_BEAT_SCHEDULE = beat.SCHEDULE
 
 # --- The API ----------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from devstack import ports
 from devstack.processes import Service
@@ -34,8 +33,8 @@ def watcher(env: Mapping[str, str]) -> Service:
     return Service("watcher", _celery_worker(env, WATCHER, "watch", 8), env=env)
 
 
-def beat(env: Mapping[str, str], schedule: Path) -> Service:
-    return Service("beat", _module("celery", "-A", "basekv", "beat", f"--schedule={schedule}", "--pidfile="), env=env)
+def beat(env: Mapping[str, str]) -> Service:
+    return Service("beat", _module("celery", "-A", "basekv", "beat", "--pidfile="), env=env)
 
 
 def _celery_worker(env: Mapping[str, str], name: str, queue: str, threads: int) -> list[str]:

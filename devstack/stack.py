@@ -92,7 +92,7 @@ class Stack:
         await seeded
         self._node.forget_bootstrap_key()
         await start(control_plane.watcher(self._env))
-        await start(control_plane.beat(self._env, self._state.root / "beat-schedule"))
+        await start(control_plane.beat(self._env))
         await api_answers
 
     def _seed(self) -> Service:

@@ -21,9 +21,10 @@ def converge(_: str) -> None:
 
 @shared_task(name="instances.sweep")
 def sweep() -> None:
-    """Wakes workers while anything is due, whatever became of its own message."""
+    """Wakes workers while anything is due, whatever became of its own message. What busy workers leave does not pile
+    up."""
     due = Operation.objects.filter(leases.due()).order_by("due_at")
-    for operation_id in due.values_list("pk", flat=True)[:WOKEN_AT_ONCE]:
+    for operation_id in due.values_list("pk", flat=True)[: max(WOKEN_AT_ONCE - wakeups.waiting(), 0)]:
         wakeups.wake(operation_id)
 
 

@@ -4,11 +4,9 @@ import logging
 import time
 import uuid
 
-from celery import signature
+from celery import current_app, signature
 from kombu.exceptions import OperationalError
 
-# Seconds. The sweep sends another one; those that a busy worker did not get to must not pile up.
-EXPIRES = 10
 # Seconds in which nothing is sent after an attempt has failed: a frozen broker holds up one request now and then.
 SILENCE = 5.0
 
@@ -22,7 +20,13 @@ def wake(operation_id: uuid.UUID) -> None:
     if time.monotonic() < silent_until:
         return
     try:
-        signature("instances.converge", args=(str(operation_id),)).apply_async(expires=EXPIRES)
+        signature("instances.converge", args=(str(operation_id),)).delay()
     except OperationalError as error:
         silent_until = time.monotonic() + SILENCE
         logger.warning("The broker does not answer; the sweep will find what is due. %s", error)
+
+
+def waiting() -> int:
+    """How many wake-ups no worker has taken yet."""
+    with current_app.connection_for_write() as connection:
+        return int(connection.default_channel.queue_declare("operations").message_count)

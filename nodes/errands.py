@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from celery import signature
 from django.db import transaction
-from django.utils import timezone
 
 from accounts import audit
 from accounts.actors import Actor
+from accounts.clock import Now, now
 from nodes.models import Errand, Node
 from nodes.states import ErrandKind
 
@@ -26,20 +26,20 @@ def ask(node: Node, kind: ErrandKind, *, by: Actor, instance_id: uuid.UUID | Non
         audit.record(actor=by, action="instance.see_log", subject=node, after={"instance": instance_id})
     arguments = (str(errand.pk), by.packed())
     wake = signature("nodes.run_errand", args=arguments)
-    transaction.on_commit(lambda: wake.apply_async(expires=PATIENCE.total_seconds()), robust=True)
+    transaction.on_commit(wake.delay, robust=True)
     return errand
 
 
 def latest(node: Node, kinds: list[ErrandKind], instance_id: uuid.UUID | None = None) -> Errand | None:
     """The last one of these kinds that somebody may still want to see."""
     recent = Errand.objects.filter(node=node, kind__in=kinds, instance_id=instance_id)
-    return recent.filter(asked_at__gt=timezone.now() - PATIENCE * 10).first()
+    return recent.filter(asked_at__gt=Now() - PATIENCE * 10).first()
 
 
 def is_waited_for(errand: Errand) -> bool:
-    return errand.finished_at is None and timezone.now() - errand.asked_at < PATIENCE
+    return errand.finished_at is None and now() - errand.asked_at < PATIENCE
 
 
 def forget() -> int:
     """Removes what is older than KEPT; returns how much that was."""
-    return Errand.objects.filter(asked_at__lt=timezone.now() - KEPT).delete()[0]
+    return Errand.objects.filter(asked_at__lt=Now() - KEPT).delete()[0]

@@ -6,6 +6,7 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 
+from accounts.clock import Now
 from nodes.states import ErrandKind, Health, Intent, Supervisor
 
 # A slot is this many neighbouring ports, so that one database's ports can be told from its slot.
@@ -145,7 +146,7 @@ class Errand(models.Model):
     # Of the database whose log is asked for; nodes know them by their id only.
     instance_id = models.UUIDField(null=True)
     asked_by = models.CharField(max_length=300)
-    asked_at = models.DateTimeField(auto_now_add=True)
+    asked_at = models.DateTimeField(db_default=Now(), editable=False)
     finished_at = models.DateTimeField(null=True)
     succeeded = models.BooleanField(default=False)
     answer = models.TextField(blank=True)

@@ -5,7 +5,7 @@ import uuid
 from django.utils import timezone
 
 from accounts.actors import Actor
-from nodes import health, transport, upgrades
+from nodes import errands, health, transport, upgrades
 from nodes.errors import NodeError
 from nodes.models import Errand, Node
 from nodes.states import ErrandKind
@@ -14,9 +14,9 @@ LOG_LINES = 200
 
 
 def run(errand_id: uuid.UUID, *, by: Actor) -> None:
-    """Once: a message that comes twice finds it finished."""
+    """Once, and soon or not at all: a message may come twice or late."""
     errand = Errand.objects.select_related("node").filter(pk=errand_id, finished_at=None).first()
-    if errand is None:
+    if errand is None or not errands.is_waited_for(errand):
         return
     try:
         answer, succeeded = RUN[ErrandKind(errand.kind)](errand, by), True

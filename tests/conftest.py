@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import django
 import pytest
+import redis
 from django.conf import settings
 
 from tests.scheduling import Scheduling
@@ -57,6 +58,14 @@ def machine(tmp_path: Path) -> "Iterator[Machine]":
     transport.close()
     machine.shut_down()
     machine.give_back()
+
+
+@pytest.fixture
+def broker() -> Iterator[redis.Redis]:
+    """Empty."""
+    with redis.Redis.from_url(settings.CELERY_BROKER_URL) as broker:
+        broker.flushdb()
+        yield broker
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,9 @@ PATIENCE = 60.0  # seconds
 class ControlPlane:
     """`database_port` and `broker_port`: of cables to them, if not straight."""
 
-    def __init__(self, folder: Path, *, database_port: int | None = None, broker_port: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, database_port: int | None = None, broker_port: int | None = None, **env: str
+    ) -> None:
         self._folder = folder
         self._running: list[subprocess.Popen[bytes]] = []
         self.port = ports.free()
@@ -30,7 +32,8 @@ class ControlPlane:
         broker = at_port(os.environ["REDIS_URL"], broker_port)
         static = folder / "static"
         static.mkdir()
-        self._env = os.environ | {"DATABASE_URL": database, "REDIS_URL": broker, "BASEKV_STATIC_ROOT": str(static)}
+        addresses = {"DATABASE_URL": database, "REDIS_URL": broker, "BASEKV_STATIC_ROOT": str(static)}
+        self._env = os.environ | addresses | env
 
     def web(self) -> subprocess.Popen[bytes]:
         """Returns when it answers."""
@@ -45,15 +48,11 @@ class ControlPlane:
         return self._start(control_plane.watcher(self._env))
 
     def beat(self) -> subprocess.Popen[bytes]:
-        return self._start(control_plane.beat(self._env, self._folder / "schedule"))
+        return self._start(control_plane.beat(self._env))
 
     def said(self, what: str) -> str:
         """All that the processes of this name have written."""
         return (self._folder / f"{what}.log").read_text()
-
-    @property
-    def beats(self) -> bool:
-        return any(self._folder.glob("schedule*"))
 
     def ask(self, method: str, path: str, secret: str, **content: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {secret}"}

@@ -101,7 +101,7 @@ UNITS = {
     "worker": control_plane.worker({}),
     "watcher": control_plane.watcher({}),
     "web": control_plane.web({"BASEKV_STATIC_ROOT": ""}, 8000),
-    "beat": control_plane.beat({}, Path("/run/basekv-beat/schedule")),
+    "beat": control_plane.beat({}),
 }
 # What the local stack has of its own: names for its workers, other static files, less patience.
 LOCAL = ("--hostname=", "--static-path-", "--workers-kill-timeout=")

@@ -20,6 +20,7 @@ from devstack.processes import Service
 from devstack.state import State
 from devstack.valkey import Valkey
 from tests.cable import Cable
+from tests.clocks import Clock
 from tests.faults.keeper import Keeper, Kept
 
 
@@ -34,6 +35,7 @@ class Cluster:
         self.port = ports.free()
         self.url = environment.url(self.port)
         settings = environment.settings(self.state, database_url=self.postgres.url, redis_url=self.valkey.url)
+        self.clock = Clock(self.state.root / "clock")
         self.env = {**os.environ, **settings, "BASEKV_STATE": str(self.state.root)}
 
     def __getitem__(self, name: str) -> Kept:
@@ -52,13 +54,13 @@ class Cluster:
             await engine.start(self.keeper)
 
     def _control_plane(self) -> Iterator[Service]:
-        yield control_plane.web(environment.without_ssh_key(self.env), self.port)
-        for number in ("", "-2"):
-            for make in (control_plane.worker, control_plane.watcher):
-                service = make(self.env)
-                yield replace(service, name=service.name + number)
-            beat = control_plane.beat(self.env, self.state.root / f"beat-schedule{number}")
-            yield replace(beat, name=beat.name + number)
+        """On two machines; the clock of the first one may jump."""
+        first, second = self.env | self.clock.env, self.env
+        yield control_plane.web(environment.without_ssh_key(first), self.port)
+        for make in (control_plane.worker, control_plane.watcher, control_plane.beat):
+            yield make(first)
+            service = make(second)
+            yield replace(service, name=f"{service.name}-2")
 
     def stop(self) -> None:
         self.link.mend()

@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 DATABASES = 3
+PAUSE = 0.15  # seconds between what a customer does
 UNSURE = (httpx.TransportError,)
 
 
@@ -50,7 +51,7 @@ class Customer(threading.Thread):
                 act()
             except Exception as error:
                 self.refused.append(f"what no customer expects: {error!r}")
-            self.done.wait(0.05)
+            self.done.wait(PAUSE)
 
     # --- What customers do ------------------------------------------------------------------------------------
 

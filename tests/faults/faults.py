@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+from datetime import timedelta
 
 import redis
 
@@ -18,7 +18,6 @@ Fault = Callable[[Cluster], None]
 FAULTS: dict[str, Fault] = {}
 # Seconds that something is away, or not itself.
 WHILE = 2.0
-LIBFAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 
 def fault(function: Fault) -> Fault:
@@ -154,21 +153,18 @@ def configuration_broken(cluster: Cluster) -> None:
     cluster.kill_on_the_node("valkey-server")
 
 
-def clock_off(by: str) -> Fault:
-    """One worker and one watcher live on another day."""
+def clock_off(by: timedelta) -> Fault:
+    """The web server and one of each other live on another day."""
 
     def shift(cluster: Cluster) -> None:
-        fake = {"LD_PRELOAD": str(LIBFAKETIME), "FAKETIME": by, "DONT_FAKE_MONOTONIC": "1"}
-        for extra in (fake, dict.fromkeys(fake, "")):
-            for name in ("worker", "watcher"):
-                cluster[name].restart(**extra)
-            if extra is fake:
-                time.sleep(WHILE * 3)
+        cluster.clock.set(by)
+        time.sleep(WHILE)
+        cluster.clock.set(timedelta(0))
 
     return shift
 
 
-FAULTS |= {"clock_a_day_ahead": clock_off("+1d"), "clock_a_day_behind": clock_off("-1d")}
+FAULTS |= {"clock_a_day_ahead": clock_off(timedelta(days=1)), "clock_a_day_behind": clock_off(timedelta(days=-1))}
 
 
 def listening_engines(cluster: Cluster) -> list[tuple[int, int]]:

@@ -17,7 +17,6 @@ class Kept:
         self.service = service
         self._log = state.log(service.name)
         self._wanted = True
-        self._extra: dict[str, str] = {}
         self._started = threading.Event()
         self._ended = threading.Event()
         self._process: subprocess.Popen[bytes]
@@ -34,9 +33,8 @@ class Kept:
         with suppress(ProcessLookupError):
             os.kill(self._process.pid, self.service.stop_signal)
 
-    def restart(self, **environment: str) -> None:
-        """In order, and back; with another environment, if one is given."""
-        self._extra = environment
+    def restart(self) -> None:
+        """In order, and back."""
         self._started.clear()
         self.ask_to_end()
         assert self._started.wait(self.service.patience + 10), f"{self.service.name} did not end"
@@ -56,7 +54,7 @@ class Kept:
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
                     self.service.leashed,
-                    env={**self.service.env, **self._extra},
+                    env=self.service.env,
                     cwd=REPOSITORY,
                     stdin=subprocess.DEVNULL,
                     stdout=log,

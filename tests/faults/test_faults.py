@@ -14,8 +14,7 @@ import pytest
 from tests.faults import promises
 from tests.faults.cluster import Cluster
 from tests.faults.customer import Customer
-from tests.faults.faults import FAULTS, LIBFAKETIME
-from tests.packages import why_missing
+from tests.faults.faults import FAULTS
 from tests.waiting import eventually
 
 CUSTOMERS = 3
@@ -39,8 +38,6 @@ def customers(cluster: Cluster) -> Iterator[list[Customer]]:
 
 
 def inject(cluster: Cluster, name: str) -> None:
-    if name.startswith("clock") and not LIBFAKETIME.exists():
-        why_missing({"faketime": "faketime"})
     injected.append(name)
     FAULTS[name](cluster)
 
