@@ -3,6 +3,7 @@
 import logging
 import time
 import uuid
+from typing import Any
 
 from celery import current_app, signature
 from kombu.exceptions import OperationalError
@@ -29,4 +30,5 @@ def wake(operation_id: uuid.UUID) -> None:
 def waiting() -> int:
     """How many wake-ups no worker has taken yet."""
     with current_app.connection_for_write() as connection:
-        return int(connection.default_channel.queue_declare("operations").message_count)
+        channel: Any = connection.channel()
+        return int(channel.queue_declare("operations").message_count)
