@@ -79,7 +79,10 @@ def versions(home: Home) -> dict[str, str]:
         unchanged = known.get(kind, [""])[0] == file_id
         seen[kind] = known[kind] if unchanged else [file_id, ask_version(kind, program)]
     if seen != known:
-        write_atomically(cache, json.dumps(seen))
+        try:
+            write_atomically(cache, json.dumps(seen))
+        except FileNotFoundError:
+            pass  # Another probe does so at this very moment, and has moved the new file into its place.
     return {kind: version for kind, (_, version) in seen.items()}
 
 
