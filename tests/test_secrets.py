@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -106,9 +107,13 @@ class Run:
     def watch_processes(self, until: threading.Event) -> None:
         """Often enough to see the agent, which lives for some hundredths of a second."""
         root = str(self.stack.state.root)
+        looks: Counter[str] = Counter()
         while not until.wait(0.03):
-            for process in Path("/proc").glob("[0-9]*"):
-                line, environment = text(process / "cmdline"), text(process / "environ")
+            for pid in filter(str.isdecimal, (entry.name for entry in Path("/proc").iterdir())):
+                looks[pid] += 1
+                if looks[pid] > 3:  # whoever starts it has started it by then
+                    continue
+                line, environment = text(Path("/proc", pid, "cmdline")), text(Path("/proc", pid, "environ"))
                 if root in line or root in environment:
                     self.command_lines[line] = line
                     self.environments[line] = environment

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from django.conf import settings
 
+from basekv import beat
 from basekv.celery import GRACE
 from instances import leases, lifecycle, wakeups
 from nodes import health, transport
 from nodes.agent.__main__ import KILL_AFTER, LIMIT
 
 ROOT = Path(__file__).parent.parent
-BEAT = {entry["task"]: entry["schedule"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
 BROKER = settings.CELERY_BROKER_TRANSPORT_OPTIONS
 DATABASE = settings.DATABASES["default"]["OPTIONS"]
 
@@ -46,8 +46,8 @@ def test_one_connection_takes_all_that_is_sent_to_a_node_at_once():
 
 
 def test_a_probe_ends_before_the_next_one_and_one_that_is_lost_changes_nothing():
-    assert in_order(transport.CONNECT_TIMEOUT, health.PROBE_TIMEOUT, BEAT["nodes.probe"])
-    lost_one = 2 * BEAT["nodes.probe"]
+    assert in_order(transport.CONNECT_TIMEOUT, health.PROBE_TIMEOUT, beat.PERIODS["nodes.probe"])
+    lost_one = 2 * beat.PERIODS["nodes.probe"]
     assert in_order(lost_one, health.STALE_AFTER.total_seconds(), health.OFFLINE_AFTER.total_seconds())
 
 
