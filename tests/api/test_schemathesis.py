@@ -181,7 +181,7 @@ WRITES = {name for name in ANSWERS if not name.startswith("GET ")}
 
 def test_the_server_does_what_its_document_says(server, fleet, tmp_path):
     exchanges = fire(server, tmp_path, factories.customer().secret, factories.customer().secret)
-    assert len(exchanges) > 600
+    assert len(exchanges) > 400
     for operation, statuses in ANSWERS.items():
         assert statuses <= {e.status for e in exchanges if e.good and e.operation == operation}, operation
     refused = {json.loads(e.body)["code"] for e in exchanges if e.good and e.status == 400}
@@ -200,7 +200,7 @@ def test_a_token_that_may_only_read_changes_nothing_whatever_it_sends(server, fl
     for number in range(6):
         instance(one if number % 2 else other)
     exchanges = fire(server, tmp_path, one.secret, other.secret, "--max-examples=15", "--phases=coverage,fuzzing")
-    assert len(exchanges) > 300
+    assert len(exchanges) > 250
     for operation in ANSWERS:
         statuses = {e.status for e in exchanges if e.operation == operation}
         assert statuses == {401, 403} if operation in WRITES else {200, 401} <= statuses, operation

@@ -503,6 +503,7 @@ class Lifecycle(RuleBasedStateMachine):
 
 
 @pytest.mark.django_db
+@pytest.mark.usefixtures("broker")
 @pytest.mark.parametrize("number", range(8))  # short runs with seeds of their own differ more than a long one does
 def test_whatever_happens_in_whatever_order_the_history_is_legal_and_every_promise_is_kept(number):
     Lifecycle.customers = [factories.customer().account.pk for _ in LIMITS]

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.actors import SYSTEM
 from accounts.models import Account
-from instances import leases, lifecycle, provisioning
+from instances import leases, lifecycle, provisioning, tasks
 from instances.models import Instance, Operation
 from nodes import transport
 from nodes.models import Node, Region
@@ -69,6 +69,16 @@ def test_however_many_workers_ask_at_once_only_few_are_sent_to_a_node_and_none_t
     on = [operation.instance.node for operation in got]
     assert len({operation.pk for operation in got}) == len(got)
     assert (on.count(flooded), on.count(free)) == (leases.PER_NODE, 2)
+
+
+def test_wake_ups_that_no_worker_takes_do_not_pile_up(broker):
+    factories.node()
+    for _ in range(5):
+        asked(factories.customer().account)
+    broker.delete("operations")
+    for _ in range(20):
+        tasks.sweep()
+    assert broker.llen("operations") == tasks.WOKEN_AT_ONCE
 
 
 def test_the_next_one_is_taken_in_two_queries_whatever_is_waiting(django_assert_num_queries):
