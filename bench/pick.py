@@ -7,6 +7,7 @@ import statistics
 import sys
 import time
 import uuid
+from functools import partial
 
 import django
 
@@ -35,7 +36,8 @@ def fill(waiting: int) -> None:
         for n in range(waiting)
     )
     now = timezone.now()
-    Operation.objects.bulk_create(Operation(instance=i, kind="provision", generation=1, due_at=now) for i in instances)
+    provision = partial(Operation, kind="provision", generation=1, created_at=now, due_at=now)
+    Operation.objects.bulk_create(provision(instance=instance) for instance in instances)
 
 
 def milliseconds() -> float:

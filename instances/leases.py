@@ -27,8 +27,13 @@ def due() -> Q:
     """Open, asked for by now, nobody's (never leased, or by a worker that is gone), and of use to be taken: its node
     answers, or it has waited too long for that."""
     nobodys = Q(leased_until=None) | passed("leased_until", LEASE)
-    of_use = Q(instance__node__health=Health.ONLINE) | Q(deadline__lte=Now())
+    of_use = Q(instance__node__health=Health.ONLINE) | out_of_time()
     return Q(finished_at=None) & passed("due_at", LONGEST_WAIT) & nobodys & of_use
+
+
+def out_of_time() -> Q:
+    """Past its deadline. One that was asked for in the future has its deadline from before the clock was put back."""
+    return Q(deadline__lte=Now()) | Q(deadline__isnull=False, created_at__gt=Now())
 
 
 def take(only: uuid.UUID | None = None) -> Operation | None:

@@ -185,6 +185,7 @@ def ask(instance: Instance, kind: Kind, by: Actor, text: str) -> None:
         generation=instance.generation,
         requested_by_id=by.token_id,
         asked_by=by.label,
+        created_at=Now(),
         due_at=Now(),
         deadline=None if kind is Kind.DEPROVISION else Now() + DEADLINE,
     )

@@ -104,7 +104,7 @@ class Operation(models.Model):
     # Why the last attempt did not succeed: for operators, and in words that tell a customer nothing of the inside.
     error = models.TextField(blank=True)
     customer_error = models.TextField(blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(editable=False)
     # When the first attempt began, and the last one.
     started_at = models.DateTimeField(null=True)
     attempted_at = models.DateTimeField(null=True)

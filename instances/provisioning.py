@@ -176,7 +176,7 @@ def for_customer(error: NodeError) -> str:
 
 
 def out_of_time(operation: Operation) -> bool:
-    return Operation.objects.filter(pk=operation.pk, deadline__lte=Now()).exists()
+    return Operation.objects.filter(leases.out_of_time(), pk=operation.pk).exists()
 
 
 def close(operation: Operation, state: OperationState, **changes: str) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import F
+from django.db.models import F, Q
 
 from accounts.clock import Now
 from instances import lifecycle
@@ -58,9 +58,9 @@ def drift() -> list[Drift]:
 
 def drift_of(node: Node) -> Iterator[Drift]:
     reported = {item["id"]: item for item in node.report.get("instances", [])}
-    running = Instance.objects.select_related("node").filter(
-        node=node, status=Status.RUNNING, updated_at__lt=node.reported_at
-    )
+    # What changed in the future did so before the clock was put back, and a report of the past came after that.
+    known = Q(updated_at__lt=node.reported_at) | Q(updated_at__gt=Now(), node__reported_at__lte=Now())
+    running = Instance.objects.select_related("node").filter(known, node=node, status=Status.RUNNING)
     for instance in running.order_by("id"):
         if found := difference(node, instance, reported.get(str(instance.pk))):
             yield Drift(instance, found)

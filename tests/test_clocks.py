@@ -1,13 +1,18 @@
-"""The clocks of our own machines jump, and nothing waits for the time to come back."""
+"""The clocks of our own machines jump, PostgreSQL's too, and nothing waits for the time to come back."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from django.conf import settings
+from django.db.models import F
 
 from basekv import beat
-from instances.models import Instance
+from instances import leases, provisioning, reconcile
+from instances.models import Instance, Operation
+from nodes import health
+from nodes.models import Node
 from tests import factories
 from tests.clocks import Clock
 from tests.control_plane import PATIENCE, ControlPlane
@@ -16,6 +21,11 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.django_db(transaction=True)
 
 DAY = timedelta(days=1)
+WRITTEN = {
+    Operation: ["created_at", "due_at", "deadline"],
+    Instance: ["created_at", "updated_at"],
+    Node: ["seen_at", "reported_at", "online_since"],
+}
 QUEUE = settings.CELERY_TASK_DEFAULT_QUEUE
 
 
@@ -54,6 +64,40 @@ def test_a_worker_alone_on_another_day_carries_out_what_is_asked(machine, clock,
     clock.set(off)
     control_plane.worker()
     machine.enroll()
-    customer = factories.customer()
-    customer.client.post("/api/v1/instances", {"name": "db"}, content_type="application/json")
+    create(factories.customer())
     eventually(lambda: Instance.objects.get().status == "running", "it is made", seconds=PATIENCE)
+
+
+def put_back_by_a_day() -> None:
+    """PostgreSQL's clock: whatever it has written lies ahead."""
+    for model, fields in WRITTEN.items():
+        model.objects.update(**{field: F(field) + DAY for field in fields})
+
+
+def create(customer: factories.Customer) -> None:
+    answer = customer.client.post("/api/v1/instances", {"name": "db"}, content_type="application/json")
+    assert answer.status_code == 201
+
+
+def test_a_change_on_a_dead_node_fails_though_its_deadline_is_a_day_ahead():
+    factories.node()
+    create(factories.customer())
+    Node.objects.update(health="offline")
+    assert leases.take() is None
+    put_back_by_a_day()
+    assert provisioning.carry_out()
+    assert Instance.objects.get().status == "failed"
+
+
+def test_a_database_that_is_gone_is_missed_though_it_changed_a_day_ahead(machine):
+    machine.enroll()
+    create(factories.customer())
+    while provisioning.carry_out():
+        pass
+    put_back_by_a_day()
+    assert reconcile.drift() == []
+    machine.shut_down()
+    shutil.rmtree(machine.home / "instances")
+    machine.boot()
+    health.probe_all()
+    assert [drift.found for drift in reconcile.drift()] == ["it is not there"]

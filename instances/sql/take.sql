@@ -34,7 +34,7 @@ BEGIN
        AND (o.due_at <= moment OR o.due_at > moment + p_longest_wait)
        AND (o.leased_until IS NULL OR o.leased_until NOT BETWEEN moment AND moment + p_lease_for)
        -- Nothing is sent to a node that does not answer its probes. What waits for one too long is taken to be failed.
-       AND (n.health = 'online' OR o.deadline <= moment)
+       AND (n.health = 'online' OR moment NOT BETWEEN o.created_at AND o.deadline)
        AND coalesce(of_node.leases, 0) < p_per_node
        AND (p_only IS NULL OR o.id = p_only)
      ORDER BY coalesce(of_account.leases, 0), o.due_at

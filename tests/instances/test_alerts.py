@@ -52,7 +52,7 @@ def set_node(**changes):
 def open_operation(kind, **changes):
     def change():
         now = timezone.now()
-        Operation.objects.create(instance=Instance.objects.get(), kind=kind, generation=2, due_at=now)
+        Operation.objects.create(instance=Instance.objects.get(), kind=kind, generation=2, due_at=now, created_at=now)
         Operation.objects.filter(finished_at=None).update(
             **{field: now - timedelta(minutes=minutes) for field, minutes in changes.items()}
         )
