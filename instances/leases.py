@@ -16,11 +16,11 @@ from instances.states import OperationState
 from nodes.states import Health
 
 # Longer than an agent lives that was called under it; tests/test_time_limits.py has the whole chain.
-LEASE = timedelta(seconds=60)
+LEASE = timedelta(seconds=40)
 # Not more than the channels of a connection (nodes.transport), on which further calls would wait within their lease.
 PER_NODE = 4
 # From one attempt to the next, at most.
-LONGEST_WAIT = timedelta(seconds=60)
+LONGEST_WAIT = timedelta(seconds=40)
 
 
 def due() -> Q:

@@ -12,7 +12,7 @@ from tests.faults.customer import Customer, Database
 from tests.waiting import eventually
 
 # Seconds. A worker that was killed keeps its operation for as long as its lease.
-SETTLED_WITHIN = 75.0
+SETTLED_WITHIN = 60.0
 OPEN = "SELECT count(*) FROM instances_operation WHERE finished_at IS NULL"
 UNSETTLED = "SELECT count(*) FROM instances_instance WHERE status NOT IN ('running', 'deleted')"
 

@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from accounts.actors import SYSTEM
-from instances import lifecycle, provisioning, reconcile
+from instances import leases, lifecycle, provisioning, reconcile
 from instances.models import Event, Instance, Operation
 from nodes import health, transport
 from nodes.models import Node
@@ -194,7 +194,7 @@ def test_an_operation_is_carried_out_once_however_often_its_message_comes(databa
 def test_an_operation_that_somebody_else_has_is_left_alone(machine):
     machine.enroll()
     database = Database()
-    Operation.objects.update(lease=uuid.uuid4(), leased_until=timezone.now() + timedelta(seconds=60))
+    Operation.objects.update(lease=uuid.uuid4(), leased_until=timezone.now() + leases.LEASE)
     database.carry_out()
     assert database.status == "pending"
     Operation.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
