@@ -31,6 +31,7 @@ class Application:
     def run(self) -> tuple[str, bool]:
         """The engines' versions, and whether anything had to be (re)started."""
         stale = [engine for engine in self._engines if self._as_wanted(engine) is None]
+        self._settle(stale)
         self._stop_all_but([engine for engine in self._engines if engine not in stale])
         if stale:
             # Whatever still runs now is of this generation, so the record is true whenever an agent is killed.
@@ -43,6 +44,11 @@ class Application:
         if running is None or running.mark != engine.mark(self._want) or engine.was_changed(running):
             return None
         return running
+
+    def _settle(self, engines: list[Engine]) -> None:
+        for engine in engines:
+            if running := self._supervisor.running(engine.part):
+                engine.settle(running)
 
     def _stop_all_but(self, kept: list[Engine]) -> None:
         names = {engine.part.name for engine in kept}

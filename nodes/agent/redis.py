@@ -1,11 +1,14 @@
 """Valkey and Redis, 7.0 or newer: how they are configured, and the proof that one is up."""
 
+import time
+
 from .deadline import Deadline
 from .digests import hexdigest
 from .engine import AGENT_USER, REPLY_TIMEOUT, About, Engine, Loading, Unproven
+from .errors import Refusal
 from .parts import REDIS
 from .resp import ReplyError, Session
-from .supervisors import Running
+from .supervisors import TICK, Running
 from .wanted import Wanted
 from .wire import local
 
@@ -44,8 +47,12 @@ maxmemory-policy noeviction
 maxmemory-clients {clients_mb}mb
 sanitize-dump-payload yes
 user default reset on {passwords} {tenant}
-user {agent_user} reset on #{secret} +ping +info
+user {agent_user} reset on #{secret} +ping +info +client|pause +client|unpause
 """
+
+# Longer than the engine is given to stop.
+PAUSE_MS = 10_000
+SETTLE_PATIENCE = 3.0
 
 
 class Redis(Engine):
@@ -80,6 +87,24 @@ class Redis(Engine):
         Lua script."""
         return 3 * wanted.storage_mb + 256
 
+    def settle(self, running: Running) -> None:
+        """It answers a write before it knows whether the disk takes it; stopped then, it would lose that write."""
+        deadline = Deadline(SETTLE_PATIENCE)
+        try:
+            with self._session() as session:
+                session.send(("AUTH", AGENT_USER, self._secret()), ("CLIENT", "PAUSE", str(PAUSE_MS), "WRITE"))
+                session.receive(deadline.left())
+                session.receive(deadline.left())
+                while not is_written(session, deadline):
+                    if deadline.passed():
+                        session.send(("CLIENT", "UNPAUSE"))
+                        session.receive(REPLY_TIMEOUT)
+                        message = "The engine cannot write to its disk what it has to keep."
+                        raise Refusal("disk_full", message, retry=True)
+                    time.sleep(TICK)
+        except (ReplyError, OSError):
+            pass  # It is loading, hangs, or is of a release that may not pause: stopping it is all that can be done.
+
     def prove(self, running: Running, wanted: Wanted) -> str:
         try:
             # As ourselves first: the tenant's password is shown to no process but our own.
@@ -111,6 +136,13 @@ class Redis(Engine):
 
     def _secret(self) -> str:
         return self._home.secret(self._instance, REDIS)
+
+
+def is_written(session: Session, deadline: Deadline) -> bool:
+    """Whether all that the engine has promised is in its append-only file."""
+    session.send(("INFO", "persistence"))
+    about = fields(session.receive(deadline.left()))
+    return about.get("aof_last_write_status") == "ok" and about.get("aof_buffer_length") == "0"
 
 
 def prove_passwords(session: Session, wanted: Wanted) -> None:
@@ -146,12 +178,16 @@ def identity(session: Session, engine: Running, deadline: Deadline) -> dict[str,
     """
     session.receive(deadline.left())
     info = session.receive(deadline.left())
-    about = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
+    about = fields(info)
     if about.get("process_id") != str(engine.pid):
         raise Unproven("another process answers on the port")
     if about.get("loading") != "0":
         raise Loading
     return about
+
+
+def fields(info: str) -> dict[str, str]:
+    return dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
 
 
 def keys(about: dict[str, str]) -> int:

@@ -19,8 +19,10 @@ from devstack.postgres import Postgres
 from devstack.processes import Service
 from devstack.state import State
 from devstack.valkey import Valkey
+from tests import disk
 from tests.cable import Cable
 from tests.clocks import Clock
+from tests.disk import Disk
 from tests.faults.keeper import Keeper, Kept
 
 
@@ -30,6 +32,9 @@ class Cluster:
         self.state.claim()
         self.keeper, self.stack = Keeper(self.state), ExitStack()
         self.home = self.state.folder("node")
+        self.disk = Disk(self.home)
+        if disk.POSSIBLE:
+            self.stack.enter_context(self.disk)
         self.postgres, self.valkey, self.node = Postgres(self.state), Valkey(self.state), Node(self.state)
         self.link = Cable(self.node.port)
         self.port = ports.free()

@@ -37,6 +37,7 @@ class Customer(threading.Thread):
         self.databases: list[Database] = []
         self.done = threading.Event()
         self.answers: Counter[str] = Counter()
+        self.sent, self.answered = 0, 0  # requests of those that count for the quota
         self.refused: list[str] = []
         self._http = http
         self._key = str(uuid.uuid4())
@@ -114,12 +115,15 @@ class Customer(threading.Thread):
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response | None:
         """None when nobody knows what came of it."""
+        counts = "/credentials" not in path
+        self.sent += counts
         try:
             answer = self._http.request(method, path, **options)
         except UNSURE:
             self.answers["none"] += 1
             return None
         self.answers[str(answer.status_code)] += 1
+        self.answered += counts and answer.status_code != 503
         if answer.status_code >= 500 and answer.status_code != 503:
             self.refused.append(f"{method} {path}: {answer.status_code} {answer.text[:200]}")
         return answer

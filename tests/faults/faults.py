@@ -12,12 +12,15 @@ from datetime import timedelta
 import redis
 
 from devstack import ports
+from tests import disk
 from tests.faults.cluster import Cluster
 
 Fault = Callable[[Cluster], None]
 FAULTS: dict[str, Fault] = {}
 # Seconds that something is away, or not itself.
 WHILE = 2.0
+# Seconds from one attempt of an engine to write to a full disk to the next.
+TRIES_AGAIN = 1.0
 
 
 def fault(function: Fault) -> Fault:
@@ -151,6 +154,17 @@ def configuration_broken(cluster: Cluster) -> None:
         with suppress(FileNotFoundError):
             file.write_text("this is no configuration\n")
     cluster.kill_on_the_node("valkey-server")
+
+
+def disk_full(cluster: Cluster) -> None:
+    """No engine is killed until it has written what it could not: docs/engines.md says what that would cost."""
+    with cluster.disk.full():
+        time.sleep(WHILE)
+    time.sleep(2 * TRIES_AGAIN)
+
+
+if disk.POSSIBLE:
+    fault(disk_full)
 
 
 def clock_off(by: timedelta) -> Fault:

@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from nodes import packing
+from tests import disk
 from tests.nodes.conftest import PASSWORD, AgentNode, Database, listens
 from tests.waiting import eventually
 
@@ -440,6 +441,23 @@ HOSTILE = [
     "EVAL return(redis.call('CONFIG','SET','maxmemory','0')) 0",
     "AUTH basekv-agent guess",
 ]
+
+
+@pytest.mark.skipif(not disk.POSSIBLE, reason="only root can have a disk that is full")
+def test_a_restart_on_a_full_disk_is_refused_and_costs_no_key(tmp_path: Path) -> None:
+    with disk.Disk(tmp_path, "32m") as node_disk:
+        database = Database(AgentNode(tmp_path))
+        database.apply()
+        client = database.client()
+        with node_disk.full():
+            client.set("last", "x" * 10_000)  # acknowledged before the engine knows that the disk has no room
+            refused = database.apply(generation=2)
+            with pytest.raises(redis.ResponseError, match="MISCONF"):
+                client.set("more", "x")
+        assert (refused["code"], refused["retry"]) == ("disk_full", True)
+        eventually(lambda: database.apply(generation=2)["ok"])
+        assert database.client().exists("last")
+        database.node.kill_engines()
 
 
 @pytest.fixture(scope="module")
