@@ -10,7 +10,7 @@ from basekv.console.buttons import Button
 from basekv.console.page import Page, address, listed
 from billing.models import Plan
 from instances.models import Alert, Instance
-from nodes.models import Errand, Node
+from nodes.models import Errand, Node, Region
 
 pytestmark = pytest.mark.django_db
 
@@ -24,6 +24,9 @@ FORMS = {
     "plan": lambda subject: {"plan": Plan.objects.exclude(subscriptions__account=subject).first().pk},
     "service-account": lambda subject: {"name": "new"},
     "token": lambda subject: {"service_account": "agent", "scopes": ["db.instances.read"]},
+    "limits": lambda subject: {"max_databases": 1},
+    "price": lambda subject: {"name": "Gold", "price_cents": 9_900},
+    "rename": lambda subject: {"name": "Elsewhere"},
 }
 WRITTEN = {
     "instance.restart": "instance.restart",
@@ -51,6 +54,9 @@ WRITTEN = {
     "serviceaccount.disable": "service_account.disable",
     "token.revoke": "token.revoke",
     "alert.acknowledge": "alert.acknowledge",
+    "plan.limits": "plan.change",
+    "plan.price": "plan.change",
+    "region.rename": "region.change",
 }
 
 
@@ -141,6 +147,39 @@ def test_a_change_of_plan_is_previewed_before_it_is_done(world, superuser):
     assert world.account.subscriptions.get(ended_at=None).plan == world.plan
     superuser.post(where, {"plan": plan.pk})
     assert world.account.subscriptions.get(ended_at=None).plan == plan
+
+
+def test_other_limits_of_a_plan_say_whom_they_concern_before_they_are_set(world, superuser):
+    where = f"/admin/billing/plan/{world.plan.pk}/do/limits/"
+    assert 'name="max_storage_mb" value="32"' in superuser.get(where).content.decode()
+    limits = {"max_databases": "1", "max_storage_mb": "16", "max_requests_per_day": ""}
+    preview = superuser.get(where, limits).content.decode()
+    assert f"Accounts that have more: 1 ({world.account}: 2)" in preview
+    world.plan.refresh_from_db()
+    assert world.plan.max_databases is None, "it was only asked"
+    superuser.post(where, limits)
+    world.plan.refresh_from_db()
+    assert (world.plan.max_databases, world.plan.max_storage_mb, world.plan.max_requests_per_day) == (1, 16, None)
+    assert AuditEntry.objects.get(action="plan.change").changes == {
+        "max_databases": [None, 1],
+        "max_storage_mb": [32, 16],
+    }
+    assert "greater than or equal to 1" in superuser.get(where, {"max_storage_mb": "0"}).content.decode()
+
+
+def test_plans_and_regions_are_added_once_and_renamed(world, superuser):
+    gold = {"slug": "gold", "name": "Gold", "price_cents": "9900", "max_databases": "9"}
+    add = "/admin/billing/plan/do/add/"
+    assert "Gold is a plan" in superuser.post(add, gold, follow=True).content.decode()
+    assert Plan.objects.filter(pk="gold", name="Gold", price_cents=9900, max_databases=9, max_storage_mb=None).exists()
+    assert "a plan &#x27;gold&#x27; already" in superuser.post(add, gold, follow=True).content.decode()
+    add = "/admin/nodes/region/do/add/"
+    superuser.post(add, {"slug": "eu-west", "name": "West"})
+    again = superuser.post(add, {"slug": "eu-west", "name": "Another"}).content.decode()
+    assert "a region &#x27;eu-west&#x27; already" in again
+    superuser.post("/admin/nodes/region/eu-west/do/rename/", {"name": "Western Europe"})
+    assert Region.objects.get(pk="eu-west").name == "Western Europe"
+    assert AuditEntry.objects.filter(action="region.change").get().changes == {"name": ["West", "Western Europe"]}
 
 
 def test_a_write_off_wants_the_nodes_name_and_lists_what_is_lost(world, superuser):
