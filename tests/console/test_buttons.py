@@ -139,6 +139,24 @@ def test_an_account_is_opened_with_its_subscription_in_one_form(world, superuser
     assert "named &#x27;Initech&#x27; already" in twice.content.decode()
 
 
+def test_a_name_that_is_taken_is_said_to_be(world, superuser):
+    where = f"/admin/accounts/account/{world.account.pk}/do/service-account/"
+    page = superuser.post(where, {"name": "agent"}, follow=True).content.decode()
+    assert f"{world.account} has a service account &#x27;agent&#x27; already." in page
+    assert "is a service account of" not in page
+
+
+def test_a_disabled_service_account_is_enabled_before_it_gets_a_token(world, superuser):
+    disabled = world.account.service_accounts.get(name="disabled")
+    assert "/do/token/" not in superuser.get(address(disabled)).content.decode()
+    tokens = Token.objects.count()
+    form = {"service_account": "disabled", "scopes": ["db.instances.read"]}
+    for where in (address(world.account), address(disabled)):
+        page = superuser.post(where.replace("/change/", "/do/token/"), form, follow=True).content.decode()
+        assert "disabled is disabled: the API would refuse a token of it. Enable it first" in page
+    assert Token.objects.count() == tokens
+
+
 def test_a_change_of_plan_is_previewed_before_it_is_done(world, superuser):
     plan = Plan.objects.exclude(subscriptions__account=world.account).first()
     where = f"/admin/accounts/account/{world.account.pk}/do/plan/"

@@ -8,14 +8,14 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from accounts import registry
+from accounts import registry, tokens
 from accounts.actors import Actor
 from accounts.models import Account, AuditEntry, Token
 from basekv.console import charts, fields, searches
 from basekv.console.buttons import Asking, Button, Data, Done, Secret
 from basekv.console.labels import label
 from basekv.console.page import Page
-from basekv.console.pages.tokens import NewToken, issue
+from basekv.console.pages.tokens import NewToken, expiry, shown
 from billing import plans
 from billing.models import Plan, Subscription, Usage
 from instances import lifecycle, plan_change
@@ -76,12 +76,14 @@ def end_subscription(account: Account, by: Actor, data: Data) -> Done:
 
 
 def add_service_account(account: Account, by: Actor, data: Data) -> Done:
-    made = registry.service_account(account, data["name"], by=by)
+    made = registry.add_service_account(account, data["name"], by=by)
     return Done(f"{made.name} is a service account of {account}.", goto=made)
 
 
 def issue_for_account(account: Account, by: Actor, data: Data) -> Secret:
-    return issue(registry.service_account(account, data["service_account"], by=by), by, data)
+    return shown(
+        *tokens.issue_for(account, data["service_account"], scopes=data["scopes"], expires_at=expiry(data), by=by)
+    )
 
 
 def what_is_suspended(account: Account, data: Data) -> list[str]:
