@@ -30,6 +30,8 @@ class Done:
     goto: Model | None = None
     gone: bool = False
     """The object is no more: back to the list."""
+    then: str = ""
+    """The button that is pressed next, in the same answer, for whoever may press it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,10 +233,14 @@ class Page(AuditedAdmin):
             answer = TemplateResponse(request, "console/secret.html", context)
             answer["Cache-Control"] = "no-store"
             return answer
-        return self.after(request, outcome, back)
-
-    def after(self, request: HttpRequest, outcome: Done, back: str) -> HttpResponse:
         messages.success(request, outcome.text)
+        for button in allowed(request, self.buttons):
+            if button.name == outcome.then:
+                # As the first one left it.
+                return self.carry_out(request, button, self.get_object(request, subject.pk), {})
+        return self.after(outcome, back)
+
+    def after(self, outcome: Done, back: str) -> HttpResponse:
         if outcome.gone:
             return HttpResponseRedirect(listed(self.model))
         return HttpResponseRedirect(address(outcome.goto) if outcome.goto else back)

@@ -10,7 +10,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.urls.resolvers import RoutePattern
 
 from accounts.actors import SYSTEM
-from accounts.models import User
+from accounts.models import AuditEntry, User
 from basekv.console.page import Page
 from instances import lifecycle
 from instances.models import Instance
@@ -126,6 +126,21 @@ def test_a_password_is_shown_to_those_who_may_see_it_alone(world, has_role):
     operator = has_role("operator")
     assert new not in operator.get(f"{where}/password/").content.decode(), "only asked"
     assert new in operator.post(f"{where}/password/").content.decode()
+
+
+def test_whoever_rotates_a_password_and_may_see_it_is_shown_the_new_one_at_once(world, has_role):
+    instance = Instance.objects.get(name="runs")
+    old = lifecycle.password(instance)
+    answer = has_role("operator").post(f"/admin/instances/instance/{instance.pk}/do/rotate/")
+    page = answer.content.decode()
+    instance.refresh_from_db()
+    new = lifecycle.password(instance)
+    assert new in page
+    assert old not in page
+    assert "its node takes it in a moment" in page
+    assert "no-store" in answer.headers["Cache-Control"]
+    written = AuditEntry.objects.filter(subject_id=str(instance.pk), actor_label="operator@example.com")
+    assert list(written.order_by("id").values_list("action", flat=True)) == ["instance.rotate", "instance.reveal"]
 
 
 def test_whoever_is_not_staff_stays_outside(client, world):

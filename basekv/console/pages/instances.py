@@ -32,7 +32,11 @@ def restart(instance: Instance, by: Actor, data: Data) -> Done:
 
 def rotate(instance: Instance, by: Actor, data: Data) -> Done:
     lifecycle.rotate(instance, by=by)
-    return Done(f"{instance.name} gets a new password. The customer reads it by the API, or whoever may see it, here.")
+    return Done(
+        f"{instance.name} gets a new password: its node takes it in a moment, and refuses the old one from then on. "
+        "The customer reads it by the API.",
+        then="password",
+    )
 
 
 def reveal(instance: Instance, by: Actor, data: Data) -> Secret:
@@ -72,6 +76,7 @@ def what_rotates(instance: Instance, data: Data) -> list[str]:
     return [
         f"{instance.name} of {instance.account} restarts with a new password; the present one is refused then.",
         "Whatever uses it fails until it has the new one. Every key is kept.",
+        "Whoever may see passwords is shown the new one next, and that is written down.",
     ]
 
 
