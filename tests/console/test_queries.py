@@ -2,6 +2,7 @@
 
 import pytest
 from django.contrib import admin
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 
 from accounts.models import Account, AuditEntry, ServiceAccount, Token
@@ -36,8 +37,10 @@ DASHBOARD = 14
 
 @pytest.fixture
 def many(world, superuser):
-    """More of what the pages list; each in its own account, on its own node. And a session that was just written."""
+    """More of what the pages list; each in its own account, on its own node. And a session that was just written, and
+    what Django remembers of its models."""
     superuser.get("/admin/")
+    ContentType.objects.get_for_models(*admin.site._registry)
     for number in range(5):
         factories.node(region=f"region-{number}")
         customer = factories.customer()
