@@ -128,6 +128,8 @@ class Page(AuditedAdmin):
         messages.success(request, f"{button.label}: done for {done} of {len(subjects)}.")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if request.method == "POST" and "action" in request.POST:
+            self.find_button(request, [button for button in self.buttons if button.bulk], request.POST["action"])
         shown = {"list_buttons": list(allowed(request, self.list_buttons)), **(extra_context or {})}
         answer: HttpResponse = super().changelist_view(request, shown)
         return answer

@@ -14,20 +14,24 @@ from nodes.models import HealthSample
 from tests import factories
 
 
-def signed_in(email, **fields):
-    user = User.objects.create_user(email, is_staff=True, **fields)  # a password takes long to hash
-    client = Client()
-    client.force_login(user)
+@pytest.fixture
+def signed_in(db):
+    def client(email, **fields):
+        user = User.objects.create_user(email, is_staff=True, **fields)  # a password takes long to hash
+        found = Client()
+        found.force_login(user)
+        return found
+
     return client
 
 
 @pytest.fixture
-def superuser(db):
+def superuser(signed_in):
     return signed_in("root@example.com", is_superuser=True)
 
 
 @pytest.fixture
-def has_role(db):
+def has_role(signed_in):
     def client(role):
         found = signed_in(f"{role}@example.com")
         User.objects.get(email=f"{role}@example.com").groups.set([Group.objects.get(name=role)])
