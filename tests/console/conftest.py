@@ -54,20 +54,24 @@ def world(db):
     tokens.issue(disabled, scopes=[], by=SYSTEM)
     registry.disable(disabled, by=SYSTEM)
     Orphan.objects.create(node=node, instance_id=uuid.uuid4(), generation=1)
+    HealthSample.objects.create(node=node, at=timezone.now(), health="online", load=0.2, memory=0.4, disk=0.6)
+    alert(drained)
+    return customer
+
+
+def alert(node):
     now = timezone.now()
-    HealthSample.objects.create(node=node, at=now, health="online", load=0.2, memory=0.4, disk=0.6)
-    Alert.objects.create(
+    return Alert.objects.create(
         kind="node_offline",
         severity="critical",
         subject_type="node",
-        subject_id=str(drained.pk),
-        subject_label=drained.name,
-        text=f"{drained} is gone.",
+        subject_id=str(node.pk),
+        subject_label=node.name,
+        text=f"{node} is gone.",
         what_to_do="Bring it back.",
         opened_at=now,
         last_seen_at=now,
     )
-    return customer
 
 
 def database(customer, name):

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 from django.contrib import admin
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
@@ -19,6 +20,7 @@ from basekv.console.pages.tokens import NewToken, expiry, shown
 from billing import plans
 from billing.models import Plan, Subscription, Usage
 from instances import lifecycle, plan_change
+from instances.states import Status
 
 DAYS = 30
 
@@ -86,19 +88,21 @@ def issue_for_account(account: Account, by: Actor, data: Data) -> Secret:
     )
 
 
-def what_is_suspended(account: Account, data: Data) -> list[str]:
-    number = lifecycle.owned_by(account.pk).count()
+def with_databases(accounts: QuerySet[Account]) -> QuerySet[Any]:
+    return accounts.annotate(databases=Count("instances", filter=~Q(instances__status=Status.DELETED)))
+
+
+def what_is_suspended(account: Any, data: Data) -> list[str]:
     return [
         f"From the next request on, the API refuses every token of {account} (403).",
-        f"Its {number:,} databases go on and can be used; it still pays.",
+        f"Its {account.databases:,} databases go on and can be used; it still pays.",
     ]
 
 
-def what_ends(account: Account, data: Data) -> list[str]:
-    number = lifecycle.owned_by(account.pk).count()
+def what_ends(account: Any, data: Data) -> list[str]:
     return [
         f"From the next request on, the API refuses every token of {account} (403): it has no plan.",
-        f"Its {number:,} databases go on. To delete them, do that first.",
+        f"Its {account.databases:,} databases go on. To delete them, do that first.",
     ]
 
 
@@ -146,6 +150,7 @@ ACCOUNT_BUTTONS = [
         permission="accounts.suspend_account",
         do=suspend,
         tells=what_is_suspended,
+        knowing=with_databases,
         when=lambda account: account.suspended_at is None,
         danger=True,
         bulk=True,
@@ -157,6 +162,7 @@ ACCOUNT_BUTTONS = [
         permission="billing.change_subscription",
         do=end_subscription,
         tells=what_ends,
+        knowing=with_databases,
         when=lambda account: account.subscriptions.filter(ended_at=None).exists(),
         danger=True,
     ),
