@@ -72,6 +72,7 @@ INSTALLED_APPS = [
     "basekv.console",  # before the theme, and that before the admin: each takes the place of what the next has
     "unfold",
     "django.contrib.admin",
+    "accounts",  # before auth, whose createsuperuser writes nothing into the audit trail
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -81,7 +82,6 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "accounts",
     "billing",
     "nodes",
     "instances",
@@ -97,7 +97,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "accounts.sessions.SessionLimits",
-    "accounts.sessions.SecondFactorGate",
+    "accounts.sessions.FirstThingsFirst",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
