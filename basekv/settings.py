@@ -65,6 +65,7 @@ BASEKV_SSH_KEY = os.environ.get("BASEKV_SSH_KEY", "")
 DEBUG = flag("BASEKV_DEBUG")
 ALLOWED_HOSTS = words("BASEKV_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = words("BASEKV_TRUSTED_ORIGINS", "")
+CSRF_FAILURE_VIEW = "basekv.console.errors.form_expired"
 # Networks of the proxies whose X-Forwarded-For is believed.
 BASEKV_TRUSTED_PROXIES = [ip_network(word) for word in words("BASEKV_TRUSTED_PROXIES", "")]
 

@@ -36,10 +36,9 @@ def databases(plan: Plan, limit: int | None) -> str:
     if not number:
         return f"{change} No account has more."
     names = named([f"{row['account__name']}: {row['number']:,}" for row in over[:NAMED]], number)
-    return (
-        f"{change} Accounts that have more: {number:,} ({names}). Nothing is deleted; they get no new database until "
-        f"they have fewer than {limit:,}."
-    )
+    until = f" until they have fewer than {limit:,}" if limit else ""
+    kept = f"Nothing is deleted; they get no new database{until}."
+    return f"{change} Accounts that have more: {number:,} ({names}). {kept}"
 
 
 def storage(plan: Plan, limit: int | None) -> str:
@@ -49,7 +48,7 @@ def storage(plan: Plan, limit: int | None) -> str:
         return change
     larger = databases_of(plan).filter(storage_mb__gt=limit)
     found = larger.aggregate(databases=Count("pk"), accounts=Count("account", distinct=True))
-    return f"{change} Larger than that: {found['databases']:,}, of {found['accounts']:,} accounts."
+    return f"{change} Larger than that: {found['databases']:,} (accounts: {found['accounts']:,})."
 
 
 def requests(plan: Plan, limit: int | None) -> str:

@@ -39,13 +39,14 @@ def test_whoever_has_more_databases_keeps_them_and_gets_new_ones_below_the_limit
     plans.set_limits(customer.plan.pk, {"max_databases": 1}, by=SYSTEM)
     assert customer.account.instances.exclude(status="deleted").count() == 2
     assert create(customer) == 429
+    assert "they get no new database." in said(customer, max_databases=0)
     assert "No account has more" in said(customer, max_databases=2)
 
 
 def test_databases_keep_the_storage_that_they_have(customer):
     told = said(customer, max_storage_mb=16)
     assert "from 32 MiB to 16 MiB, for new databases; those that are there keep theirs" in told
-    assert "Larger than that: 2, of 1 accounts" in told
+    assert "Larger than that: 2 (accounts: 1)." in told
     plans.set_limits(customer.plan.pk, {"max_storage_mb": 16}, by=SYSTEM)
     assert create(customer, "small") == 201
     assert sorted(customer.account.instances.values_list("name", "storage_mb")) == [

@@ -20,7 +20,7 @@ class Progress(admin.SimpleListFilter):
     parameter_name = "progress"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("open", "open"), ("late", "late")]
+        return [("open", "Open"), ("late", "Late")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Operation]) -> QuerySet[Operation]:
         narrows = {"open": OPEN, "late": is_late(timezone.now())}
