@@ -140,7 +140,7 @@ def operations(now: datetime) -> list[Figure]:
     failed = Operation.objects.filter(state=OperationState.FAILED, finished_at__gte=since).count()
     return [
         Figure("open", found["open"], filtered(Operation, progress="open")),
-        Figure("waiting for a worker", found["waiting"], filtered(Operation, state__exact="queued")),
+        Figure("waiting", found["waiting"], filtered(Operation, state__exact="queued")),
         Figure("late", found["late"], filtered(Operation, progress="late")),
         Figure(
             "failed in 24 h",

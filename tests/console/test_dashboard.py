@@ -53,7 +53,7 @@ def test_each_figure_leads_to_the_list_that_it_counts(queue, superuser):
     waiting = {"waits", "is retried", "is due", "is deleted", *late}
     expected = {
         "open": {*waiting, "works"},
-        "waiting for a worker": waiting,
+        "waiting": waiting,
         "late": late,
         "failed in 24 h": {"failed"},
     }
