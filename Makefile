@@ -16,6 +16,8 @@ run: .venv/ready
 demo: .venv/ready
 	@exec $(BIN)/python -m devstack demo
 
+# What the browser saw is kept: a CI takes .artifacts along.
+test: export BASEKV_SCREENSHOTS ?= $(CURDIR)/.artifacts/screenshots
 test: check
 	$(BIN)/pytest
 

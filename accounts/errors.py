@@ -17,6 +17,11 @@ class NameTaken(AccountError):
     pass
 
 
+class ServiceAccountDisabled(AccountError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is disabled: the API would refuse a token of it. Enable it first, in the console.")
+
+
 class UnknownScope(AccountError):
     pass
 

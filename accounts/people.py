@@ -26,7 +26,8 @@ def find(email: str) -> User:
 
 
 def create(email: str, role: Role, *, by: Actor) -> tuple[User, str]:
-    """Somebody with this role, and a first password, nowhere kept: show it once. Raises BadEmail, NameTaken."""
+    """Somebody with this role, and a first password, nowhere kept: show it once. They choose their own when they first
+    sign in. Raises BadEmail, NameTaken."""
     try:
         validate_email(email)
     except ValidationError:
@@ -34,7 +35,7 @@ def create(email: str, role: Role, *, by: Actor) -> tuple[User, str]:
     password = secrets.token_urlsafe(PASSWORD_BYTES)
     try:
         with transaction.atomic():
-            person = User.objects.create_user(email, password, is_staff=True)
+            person = User.objects.create_user(email, password, is_staff=True, password_is_first=True)
             person.groups.set([Group.objects.get(name=role)])
             audit.record(actor=by, action="user.create", subject=person, after={"is_staff": True, "roles": [role]})
     except IntegrityError:
@@ -42,7 +43,11 @@ def create(email: str, role: Role, *, by: Actor) -> tuple[User, str]:
     return person, password
 
 
+@transaction.atomic
 def record_new_password(person: User, *, by: Actor) -> None:
+    """One that somebody else has chosen is to be changed at the next sign-in."""
+    person.password_is_first = by.user_id != person.pk
+    person.save(update_fields=["password_is_first"])
     audit.record(actor=by, action="user.change_password", subject=person, after={"password": audit.CHANGED})
 
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts import audit
 from accounts.actors import Actor
-from accounts.errors import NoSuchAccount
+from accounts.errors import NameTaken, NoSuchAccount
 from accounts.models import Account, ServiceAccount
 
 
@@ -52,13 +52,25 @@ def set_suspended(account: Account, at: datetime | None, *, action: str, by: Act
     return bool(changed)
 
 
-@transaction.atomic
 def service_account(account: Account, name: str, *, by: Actor) -> ServiceAccount:
     """The account's service account of this name, made when it is not there."""
+    return found_or_made(account, name, by=by)[0]
+
+
+def add_service_account(account: Account, name: str, *, by: Actor) -> ServiceAccount:
+    """A new one. Raises NameTaken."""
+    found, made = found_or_made(account, name, by=by)
+    if not made:
+        raise NameTaken(f"{account} has a service account {name!r} already.")
+    return found
+
+
+@transaction.atomic
+def found_or_made(account: Account, name: str, *, by: Actor) -> tuple[ServiceAccount, bool]:
     found, made = ServiceAccount.objects.get_or_create(account=account, name=name)
     if made:
         audit.record(actor=by, action="service_account.create", subject=found, account=account, after={"name": name})
-    return found
+    return found, made
 
 
 def disable(found: ServiceAccount, *, by: Actor) -> bool:

@@ -41,20 +41,31 @@ def end_or_go_on(request: HttpRequest) -> None:
         session[SEEN_AT] = now
 
 
-class SecondFactorGate:
-    """With BASEKV_REQUIRE_2FA, who signed in without a code reaches the page where a second factor is set up, and no
-    other of the console."""
+class FirstThingsFirst:
+    """Who has something to do before anything else reaches the page where it is done, and no other of the console."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if settings.BASEKV_REQUIRE_2FA and request.path.startswith(reverse("admin:index")) and shut(request):
-            return redirect("second_factor")
+        if request.path.startswith(reverse("admin:index")) and request.path not in always_open():
+            page = first_page(request)
+            if page and request.path != reverse(page):
+                return redirect(page)
         return self.get_response(request)
 
 
-def shut(request: HttpRequest) -> bool:
-    if request.path in {reverse(name) for name in ("second_factor", "sign_in", "sign_in_code", "admin:logout")}:
-        return False
-    return request.user.is_authenticated and not request.session.get(SECOND_FACTOR)
+def always_open() -> set[str]:
+    return {reverse(name) for name in ("sign_in", "sign_in_code", "admin:logout")}
+
+
+def first_page(request: HttpRequest) -> str:
+    """A password that somebody else has chosen is changed; with BASEKV_REQUIRE_2FA, a second factor is set up."""
+    user = request.user
+    if not user.is_authenticated:
+        return ""
+    if user.password_is_first:
+        return "admin:password_change"
+    if settings.BASEKV_REQUIRE_2FA and not request.session.get(SECOND_FACTOR):
+        return "second_factor"
+    return ""

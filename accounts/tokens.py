@@ -17,10 +17,10 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import audit
+from accounts import audit, registry
 from accounts.actors import Actor
-from accounts.errors import NoSuchToken, UnknownScope
-from accounts.models import ServiceAccount, Token
+from accounts.errors import NoSuchToken, ServiceAccountDisabled, UnknownScope
+from accounts.models import Account, ServiceAccount, Token
 from accounts.scopes import Scope
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -41,7 +41,8 @@ class Presented:
 def issue(
     service_account: ServiceAccount, *, scopes: Iterable[str], expires_at: datetime | None = None, by: Actor
 ) -> tuple[Token, str]:
-    """A new token and its text, which is nowhere kept: show it once. Raises UnknownScope."""
+    """A new token and its text, which is nowhere kept: show it once. Raises UnknownScope, ServiceAccountDisabled."""
+    refuse_disabled(service_account)
     wanted = list(dict.fromkeys(scopes))
     if unknown := [scope for scope in wanted if scope not in Scope.values]:
         raise UnknownScope(f"There is no scope {unknown[0]!r}. The scopes are: {', '.join(Scope.values)}.")
@@ -62,6 +63,22 @@ def issue(
         after={"service_account": service_account.name, "scopes": wanted, "expires_at": expires_at},
     )
     return token, text
+
+
+@transaction.atomic
+def issue_for(
+    account: Account, name: str, *, scopes: Iterable[str], expires_at: datetime | None = None, by: Actor
+) -> tuple[Token, str]:
+    """Of the account's service account of this name, which is made when it is not there and the token can be issued."""
+    service_account = registry.service_account(account, name, by=by)
+    return issue(service_account, scopes=scopes, expires_at=expires_at, by=by)
+
+
+def refuse_disabled(service_account: ServiceAccount) -> None:
+    """As it is now, and stays until the transaction ends, whatever was read before."""
+    current = ServiceAccount.objects.select_for_update(no_key=True, of=("self",)).select_related("account")
+    if current.get(pk=service_account.pk).disabled_at:
+        raise ServiceAccountDisabled(str(service_account))
 
 
 @transaction.atomic

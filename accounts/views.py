@@ -5,7 +5,7 @@ from typing import Any, ClassVar, cast
 
 import segno
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.views import LoginView
 from django.db import transaction
 from django.forms import Form
@@ -167,8 +167,11 @@ class SecondFactorPage(FormView[Form]):
 
 def change_password(request: HttpRequest) -> HttpResponse:
     """The console's own page, written down. The other sessions end by themselves: theirs has another password."""
+    person = cast(User, request.user)
+    if person.password_is_first and request.method == "GET":
+        messages.info(request, "Somebody else knows your password. Choose one of your own: the console opens then.")
     with transaction.atomic():
         response = admin.site.password_change(request)
         if request.method == "POST" and response.status_code == 302:
-            people.record_new_password(cast(User, request.user), by=actors.user(request))
+            people.record_new_password(person, by=actors.user(request))
     return response

@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from billing.models import Usage
 from instances import alerts
+from instances.conditions import OPEN, is_late
 from instances.models import Heartbeat, Instance, Operation
 from instances.states import OperationState, Status
 from nodes.models import Node
@@ -73,17 +74,14 @@ class Fleet(Collector):
 
 
 def operations(now: datetime) -> Iterator[Metric]:
-    unfinished = Q(finished_at=None)
-    found = Operation.objects.filter(
-        unfinished | Q(state=OperationState.FAILED, finished_at__gt=now - RECENTLY)
-    ).aggregate(
-        open=Count("pk", filter=unfinished),
-        late=Count("pk", filter=unfinished & Q(deadline__lt=now)),
-        failed=Count("pk", filter=~unfinished),
-        oldest=Min("due_at", filter=unfinished & Q(lease=None, due_at__lt=now)),
+    found = Operation.objects.filter(OPEN | Q(state=OperationState.FAILED, finished_at__gt=now - RECENTLY)).aggregate(
+        open=Count("pk", filter=OPEN),
+        late=Count("pk", filter=is_late(now)),
+        failed=Count("pk", filter=~OPEN),
+        oldest=Min("due_at", filter=OPEN & Q(lease=None, due_at__lt=now)),
     )
     yield gauge("basekv_operations_open", "Changes of databases that are not done yet.", found["open"])
-    yield gauge("basekv_operations_late", "Those of them that are past their deadline.", found["late"])
+    yield gauge("basekv_operations_late", "Those of them that should be done, or have failed, by now.", found["late"])
     yield gauge("basekv_operations_failed_last_hour", "Changes that were given up in the last hour.", found["failed"])
     yield gauge(
         "basekv_operations_oldest_due_seconds",

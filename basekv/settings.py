@@ -66,6 +66,7 @@ BASEKV_SSH_KEY = os.environ.get("BASEKV_SSH_KEY", "")
 DEBUG = flag("BASEKV_DEBUG")
 ALLOWED_HOSTS = words("BASEKV_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = words("BASEKV_TRUSTED_ORIGINS", "")
+CSRF_FAILURE_VIEW = "basekv.console.errors.form_expired"
 # Networks of the proxies whose X-Forwarded-For is believed.
 BASEKV_TRUSTED_PROXIES = [ip_network(word) for word in words("BASEKV_TRUSTED_PROXIES", "")]
 
@@ -73,6 +74,7 @@ INSTALLED_APPS = [
     "basekv.console",  # before the theme, and that before the admin: each takes the place of what the next has
     "unfold",
     "django.contrib.admin",
+    "accounts",  # before auth, whose createsuperuser writes nothing into the audit trail
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -82,7 +84,6 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "accounts",
     "billing",
     "nodes",
     "instances",
@@ -98,7 +99,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "accounts.sessions.SessionLimits",
-    "accounts.sessions.SecondFactorGate",
+    "accounts.sessions.FirstThingsFirst",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]

@@ -22,4 +22,6 @@ urlpatterns = [
 ]
 
 handler400 = "basekv.api.errors.bad_request"
-handler500 = "basekv.api.errors.server_error"
+handler403 = "basekv.console.errors.forbidden"
+handler404 = "basekv.console.errors.not_found"
+handler500 = "basekv.console.errors.server_error"

@@ -13,6 +13,8 @@ from billing.errors import BadSlug, NoSuchPlan
 from billing.models import Plan, Subscription
 
 LIMITS = ["max_databases", "max_storage_mb", "max_requests_per_day"]
+LARGEST_STORAGE_MB = 2**20  # the agent takes no more
+LARGEST = 2_147_483_647  # PostgreSQL's integer
 
 STANDARD = [
     Plan(
@@ -104,6 +106,18 @@ def open_account(name: str, plan: Plan, *, by: Actor) -> Account:
 
 
 @transaction.atomic
+def add(slug: str, limits: dict[str, int | None], *, name: str, price_cents: int = 0, by: Actor) -> Plan:
+    """A new plan. Raises BadSlug, NameTaken."""
+    check_slug(slug)
+    terms = {"name": name, "price_cents": price_cents, **limits}
+    plan, added = Plan.objects.get_or_create(slug=slug, defaults=terms)
+    if not added:
+        raise NameTaken(f"There is a plan {slug!r} already.")
+    audit.record(actor=by, action="plan.create", subject=plan, after=terms)
+    return plan
+
+
+@transaction.atomic
 def set_limits(slug: str, limits: dict[str, int | None], *, by: Actor) -> Plan:
     """Changes the limits named, the others stay. A plan that is not there is made when every limit is named.
 
@@ -111,15 +125,21 @@ def set_limits(slug: str, limits: dict[str, int | None], *, by: Actor) -> Plan:
     """
     known = Plan.objects.select_for_update().filter(pk=slug).first()
     if known is None and limits.keys() >= set(LIMITS):
-        check_slug(slug)
-        plan = Plan.objects.create(slug=slug, name=slug.replace("-", " ").title(), **limits)
-        audit.record(actor=by, action="plan.create", subject=plan, after=limits_of(plan))
-        return plan
+        return add(slug, limits, name=slug.replace("-", " ").title(), by=by)
     before = limits_of(known or find(slug))
     Plan.objects.filter(pk=slug).update(**limits)
     plan = find(slug)
     audit.record(actor=by, action="plan.change", subject=plan, before=before, after=limits_of(plan))
     return plan
+
+
+@transaction.atomic
+def set_price(plan: Plan, *, name: str, price_cents: int, by: Actor) -> None:
+    """What it is called and what it costs, from now on."""
+    before = Plan.objects.select_for_update().values("name", "price_cents").get(pk=plan.pk)
+    after = {"name": name, "price_cents": price_cents}
+    Plan.objects.filter(pk=plan.pk).update(**after)
+    audit.record(actor=by, action="plan.change", subject=plan, before=before, after=after)
 
 
 def limits_of(plan: Plan) -> dict[str, int | None]:

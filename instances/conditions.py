@@ -69,17 +69,31 @@ def watched(health: Health) -> QuerySet[Node]:
     return nodes.exclude(activated_at=None)
 
 
+# What is open is neither done nor given up nor replaced. What is late should have been one of these by now: the alerts,
+# the metric and the console mean the same by it.
+OPEN = Q(finished_at=None)
+
+
+def is_late(now: datetime) -> Q:
+    return is_past_its_deadline(now) | is_late_deletion(now)
+
+
+def is_past_its_deadline(now: datetime) -> Q:
+    return OPEN & Q(deadline__lt=now)
+
+
+def is_late_deletion(now: datetime, of: str = "") -> Q:
+    """`of` leads to the operation."""
+    late = {"kind": Kind.DEPROVISION, "finished_at": None, "created_at__lt": now - DELETION_EXPECTED}
+    return Q(**{f"{of}{name}": value for name, value in late.items()})
+
+
 def late(now: datetime) -> QuerySet[Operation]:
-    return Operation.objects.select_related("instance__node").filter(finished_at=None, deadline__lt=now)
+    return Operation.objects.select_related("instance__node").filter(is_past_its_deadline(now))
 
 
 def with_late_deletions(now: datetime) -> QuerySet[Node]:
-    of_a_late_one = Q(
-        instances__operations__kind=Kind.DEPROVISION,
-        instances__operations__finished_at=None,
-        instances__operations__created_at__lt=now - DELETION_EXPECTED,
-    )
-    return Node.objects.filter(of_a_late_one).annotate(
+    return Node.objects.filter(is_late_deletion(now, "instances__operations__")).annotate(
         late=Count("instances__operations"), oldest=Min("instances__operations__created_at")
     )
 

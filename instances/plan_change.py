@@ -55,5 +55,5 @@ def requests(account: Account, plan: Plan) -> str:
     if limit is None:
         return "Requests a day are counted, without a limit."
     if used >= limit:
-        return f"{used} requests were made today and {plan} allows {limit}: more are refused until 00:00 UTC."
-    return f"{used} requests were made today, of the {limit} that {plan} allows."
+        return f"Requests made today: {used:,}, and {plan} allows {limit:,}: more are refused until 00:00 UTC."
+    return f"Requests made today: {used:,}, of the {limit:,} that {plan} allows."

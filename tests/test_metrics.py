@@ -69,10 +69,11 @@ def test_they_say_how_the_fleet_is():
     factories.node(capacity_mb=1000, slots=10, activated_at=now)
     factories.node(region="eu", capacity_mb=500, slots=10, intent="draining", health="offline", activated_at=now)
     customer = factories.customer()
-    late, failed, _ = (create(customer) for _ in range(3))
+    late, failed, deleted = (create(customer) for _ in range(3))
     Operation.objects.update(due_at=now + timedelta(minutes=1))
     late.operations.update(due_at=now - timedelta(minutes=9), deadline=now - timedelta(minutes=4))
     failed.operations.update(state="failed", finished_at=now)
+    deleted.operations.update(kind="deprovision", deadline=None, created_at=now - timedelta(minutes=11))
     Instance.objects.filter(pk=failed.pk).update(status="failed")
     alerts.refresh()
 
@@ -80,7 +81,7 @@ def test_they_say_how_the_fleet_is():
     assert found["basekv_instances", "local", "pending"] == 2
     assert found["basekv_instances", "local", "failed"] == 1
     assert found["basekv_operations_open",] == 2
-    assert found["basekv_operations_late",] == 1
+    assert found["basekv_operations_late",] == 2
     assert found["basekv_operations_failed_last_hour",] == 1
     assert found["basekv_operations_oldest_due_seconds",] == pytest.approx(540, abs=10)
     assert found["basekv_nodes", "online", "active", "local"] == 1
@@ -94,6 +95,7 @@ def test_they_say_how_the_fleet_is():
     assert found["basekv_requests_today",] == 3
     assert found["basekv_alerts_open", "node_offline", "critical"] == 1
     assert found["basekv_alerts_open", "operation_late", "warning"] == 1
+    assert found["basekv_alerts_open", "deletions_late", "warning"] == 1
     assert found["basekv_heartbeat_age_seconds", "alerts"] == pytest.approx(0, abs=10)
 
 

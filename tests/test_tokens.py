@@ -8,8 +8,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from accounts import tokens
-from accounts.models import Token
+from accounts import registry, tokens
+from accounts.actors import SYSTEM
+from accounts.errors import ServiceAccountDisabled, UnknownScope
+from accounts.models import ServiceAccount, Token
 from tests import factories
 
 WHOAMI = "/api/v1/whoami"
@@ -63,6 +65,28 @@ def test_whoami_tells_who_it_is():
     assert answer["token_prefix"] == customer.secret[:12]
     assert answer["scopes"] == ["db.instances.read"]
     assert answer["plan"]["id"] == customer.plan.slug
+
+
+@pytest.mark.django_db
+def test_a_disabled_service_account_is_issued_none():
+    customer = factories.customer()
+    stale = ServiceAccount.objects.get(account=customer.account)
+    registry.disable(customer.token.service_account, by=SYSTEM)
+    with pytest.raises(ServiceAccountDisabled, match="agent is disabled"):
+        tokens.issue(stale, scopes=[], by=SYSTEM)
+    with pytest.raises(CommandError, match="Enable it first"):
+        call_command("issue_token", customer.account.name, "--service-account=agent", "--scope=db.instances.read")
+    assert Token.objects.count() == 1
+    registry.enable(customer.token.service_account, by=SYSTEM)
+    assert factories.client(tokens.issue(stale, scopes=[], by=SYSTEM)[1]).get(WHOAMI).status_code == 200
+
+
+@pytest.mark.django_db
+def test_a_token_that_cannot_be_issued_leaves_no_service_account_behind():
+    account = factories.customer().account
+    with pytest.raises(UnknownScope):
+        tokens.issue_for(account, "new", scopes=["everything"], by=SYSTEM)
+    assert list(account.service_accounts.values_list("name", flat=True)) == ["agent"]
 
 
 @pytest.mark.django_db

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django import forms
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 from accounts.actors import Actor
@@ -30,6 +30,8 @@ class Done:
     goto: Model | None = None
     gone: bool = False
     """The object is no more: back to the list."""
+    then: str = ""
+    """The button that is pressed next, in the same answer, for whoever may press it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Button:
     tells: Callable[[Any, Data], Sequence[str]] | None = None
     """What will happen, in sentences."""
     form: type[Asking] | None = None
+    knowing: Callable[[QuerySet[Any]], QuerySet[Any]] = lambda rows: rows
+    """The rows with what it tells of them, read for many at once."""
     previews: bool = False
     """What it tells depends on what was typed: it is shown before the last word."""
     when: Callable[[Any], bool] = lambda _: True

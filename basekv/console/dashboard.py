@@ -17,13 +17,12 @@ from basekv.console import charts
 from basekv.console.page import listed
 from billing.models import Usage
 from instances import alerts
+from instances.conditions import OPEN, is_late
 from instances.models import Alert, Instance, Operation, Orphan
 from instances.states import OperationState, Status
 from nodes.models import Node, Region
 from nodes.states import Health, Intent
 
-# An operation that has waited for this long after it was due is late: workers are missing, or a node does not answer.
-LATE = timedelta(minutes=1)
 RECENTLY = timedelta(hours=24)
 NEAR = 0.8
 DAYS = 14
@@ -132,19 +131,17 @@ def instances_by_region() -> dict[str, dict[str, int]]:
 
 
 def operations(now: datetime) -> list[Figure]:
-    late = now - LATE
     since = now - RECENTLY
-    unfinished = Operation.objects.filter(finished_at=None)
-    found = unfinished.aggregate(
-        running=Count("pk", filter=Q(state=OperationState.RUNNING)),
+    found = Operation.objects.filter(OPEN).aggregate(
+        open=Count("pk"),
         waiting=Count("pk", filter=Q(state=OperationState.QUEUED)),
-        late=Count("pk", filter=Q(due_at__lt=late)),
+        late=Count("pk", filter=is_late(now)),
     )
     failed = Operation.objects.filter(state=OperationState.FAILED, finished_at__gte=since).count()
     return [
-        Figure("running", found["running"], filtered(Operation, state__exact="running")),
+        Figure("open", found["open"], filtered(Operation, progress="open")),
         Figure("waiting", found["waiting"], filtered(Operation, state__exact="queued")),
-        Figure("late", found["late"], filtered(Operation, finished_at__isnull=True, due_at__lt=late.isoformat())),
+        Figure("late", found["late"], filtered(Operation, progress="late")),
         Figure(
             "failed in 24 h",
             failed,

@@ -100,7 +100,7 @@ class Page(AuditedAdmin):
     def ask_about_many(page: "Page", request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """First what would happen to each; then, when that was read, it is done."""
         button = page.find_button(request, page.buttons, request.POST["action"])
-        subjects = list(queryset[: PER_PAGE + 1])
+        subjects = list(button.knowing(queryset)[: PER_PAGE + 1])
         if request.POST.get("sure"):
             page.do_for_many(request, button, subjects)
             return None
@@ -128,6 +128,8 @@ class Page(AuditedAdmin):
         messages.success(request, f"{button.label}: done for {done} of {len(subjects)}.")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if request.method == "POST" and "action" in request.POST:
+            self.find_button(request, [button for button in self.buttons if button.bulk], request.POST["action"])
         shown = {"list_buttons": list(allowed(request, self.list_buttons)), **(extra_context or {})}
         answer: HttpResponse = super().changelist_view(request, shown)
         return answer
@@ -189,9 +191,7 @@ class Page(AuditedAdmin):
     def press(self, request: HttpRequest, name: str, object_id: str | None = None) -> HttpResponse:
         """GET asks, POST does it. What a button previews is asked for by GET, too."""
         button = self.find_button(request, self.buttons if object_id else self.list_buttons, name)
-        subject = self.get_object(request, unquote(object_id)) if object_id else None
-        if object_id and subject is None:
-            raise Http404
+        subject = self.subject_of(request, button, object_id) if object_id else None
         form = self.form_of(request, button, subject)
         known = form is None or (form.is_bound and form.is_valid())
         data = form.cleaned_data if form is not None and known else {}
@@ -211,6 +211,13 @@ class Page(AuditedAdmin):
             "back": address(subject) if subject else listed(self.model),
         }
         return TemplateResponse(request, "console/ask.html", context)
+
+    def subject_of(self, request: HttpRequest, button: Button, object_id: str) -> Any:
+        """Raises Http404."""
+        found = self.get_object(request, unquote(object_id))
+        if found is None:
+            raise Http404
+        return button.knowing(self.get_queryset(request)).get(pk=found.pk)
 
     def form_of(self, request: HttpRequest, button: Button, subject: Any) -> Asking | None:
         if button.form is None:
@@ -233,10 +240,14 @@ class Page(AuditedAdmin):
             answer = TemplateResponse(request, "console/secret.html", context)
             answer["Cache-Control"] = "no-store"
             return answer
-        return self.after(request, outcome, back)
-
-    def after(self, request: HttpRequest, outcome: Done, back: str) -> HttpResponse:
         messages.success(request, outcome.text)
+        for button in allowed(request, self.buttons):
+            if button.name == outcome.then:
+                # As the first one left it.
+                return self.carry_out(request, button, self.get_object(request, subject.pk), {})
+        return self.after(outcome, back)
+
+    def after(self, outcome: Done, back: str) -> HttpResponse:
         if outcome.gone:
             return HttpResponseRedirect(listed(self.model))
         return HttpResponseRedirect(address(outcome.goto) if outcome.goto else back)

@@ -70,6 +70,18 @@ def test_create_operator_makes_somebody_who_signs_in_with_the_password_shown(cli
         call_command("create_operator", "sup", "--role=auditor", stdout=out)
 
 
+def test_createsuperuser_is_in_the_audit_trail(monkeypatch):
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "a long enough one 9")
+    call_command("createsuperuser", "--noinput", "--email=Root@example.com", stdout=StringIO())
+    root = User.objects.get(email="root@example.com")
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.actor_kind, entry.subject_id) == ("user.create", "command", str(root.pk))
+    assert entry.changes == {"is_staff": [None, True], "is_superuser": [None, True]}
+    with pytest.raises(CommandError):
+        call_command("createsuperuser", "--noinput", "--email=root@example.com", stdout=StringIO())
+    assert AuditEntry.objects.count() == 1
+
+
 def test_a_suspended_account_is_refused_and_let_in_again():
     customer = factories.customer()
     statuses = []

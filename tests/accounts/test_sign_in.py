@@ -11,8 +11,10 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from accounts import sessions, throttle
+from accounts import people, sessions, throttle
+from accounts.actors import SYSTEM
 from accounts.models import AuditEntry, User
+from accounts.roles import Role
 from accounts.session_store import SessionStore
 from tests.concurrency import at_once
 
@@ -218,3 +220,55 @@ class TestSession:
             text=True,
         ).stdout
         assert shown.split() == ["__Host-session", "__Host-csrf", "True", "True"]
+
+
+class TestFirstPassword:
+    """One that somebody else knows opens the page where it is changed, and no other."""
+
+    PAGE = "/admin/password_change/"
+    OWN = {"new_password1": "another good one 7", "new_password2": "another good one 7"}
+
+    @pytest.fixture
+    def newcomer(self, client):
+        person, password = people.create("new@example.com", Role.OPERATOR, by=SYSTEM)
+        sign_in(client, password, person.email)
+        return password
+
+    def test_it_is_changed_before_anything_else(self, client, newcomer):
+        for path in (CONSOLE, "/admin/nodes/node/", "/admin/second-factor/", "/admin/nothing/"):
+            assert client.get(path).headers.get("Location") == self.PAGE, path
+            assert client.post(path).headers.get("Location") == self.PAGE, path
+        assert "Choose one of your own" in client.get(self.PAGE).content.decode()
+        assert client.post(self.PAGE, {"old_password": newcomer, **self.OWN}).status_code == 302
+        assert inside(client)
+        assert "Choose one of your own" not in client.get(self.PAGE).content.decode()
+
+    def test_whoever_signs_out_finds_it_unchanged(self, client, newcomer):
+        client.post("/admin/logout/")
+        sign_in(client, newcomer, "new@example.com")
+        assert not inside(client)
+
+    def test_a_second_factor_comes_after_it(self, client, newcomer, settings):
+        settings.BASEKV_REQUIRE_2FA = True
+        assert client.get(CONSOLE).headers["Location"] == self.PAGE
+        client.post(self.PAGE, {"old_password": newcomer, **self.OWN})
+        assert client.get(CONSOLE).headers["Location"] == "/admin/second-factor/"
+
+    def test_one_that_a_superuser_gave_is_one_too(self, client, person):
+        sign_in(client)
+        client.post(
+            "/admin/accounts/user/add/",
+            {"email": "b@example.com", "password1": "a good one 97", "password2": "a good one 97"},
+        )
+        User.objects.filter(email="b@example.com").update(is_staff=True)
+        other = Client()
+        sign_in(other, "a good one 97", "b@example.com")
+        assert other.get(CONSOLE).headers["Location"] == self.PAGE
+        other.post(self.PAGE, {"old_password": "a good one 97", **self.OWN})
+        pk = User.objects.get(email="b@example.com").pk
+        client.post(
+            f"/admin/accounts/user/{pk}/password/", {"password1": "lost and found 5", "password2": "lost and found 5"}
+        )
+        sign_in(other, "lost and found 5", "b@example.com")
+        assert other.get(CONSOLE).headers["Location"] == self.PAGE
+        assert inside(client), "the superuser's own is not"

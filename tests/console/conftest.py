@@ -14,20 +14,24 @@ from nodes.models import HealthSample
 from tests import factories
 
 
-def signed_in(email, **fields):
-    user = User.objects.create_user(email, is_staff=True, **fields)  # a password takes long to hash
-    client = Client()
-    client.force_login(user)
+@pytest.fixture
+def signed_in(db):
+    def client(email, **fields):
+        user = User.objects.create_user(email, is_staff=True, **fields)  # a password takes long to hash
+        found = Client()
+        found.force_login(user)
+        return found
+
     return client
 
 
 @pytest.fixture
-def superuser(db):
+def superuser(signed_in):
     return signed_in("root@example.com", is_superuser=True)
 
 
 @pytest.fixture
-def has_role(db):
+def has_role(signed_in):
     def client(role):
         found = signed_in(f"{role}@example.com")
         User.objects.get(email=f"{role}@example.com").groups.set([Group.objects.get(name=role)])
@@ -47,23 +51,27 @@ def world(db):
     Instance.objects.filter(pk=made[0].pk).update(status="running")
     Instance.objects.filter(pk=made[1].pk).update(status="failed")
     disabled = registry.service_account(customer.account, "disabled", by=SYSTEM)
-    registry.disable(disabled, by=SYSTEM)
     tokens.issue(disabled, scopes=[], by=SYSTEM)
+    registry.disable(disabled, by=SYSTEM)
     Orphan.objects.create(node=node, instance_id=uuid.uuid4(), generation=1)
+    HealthSample.objects.create(node=node, at=timezone.now(), health="online", load=0.2, memory=0.4, disk=0.6)
+    alert(drained)
+    return customer
+
+
+def alert(node):
     now = timezone.now()
-    HealthSample.objects.create(node=node, at=now, health="online", load=0.2, memory=0.4, disk=0.6)
-    Alert.objects.create(
+    return Alert.objects.create(
         kind="node_offline",
         severity="critical",
         subject_type="node",
-        subject_id=str(drained.pk),
-        subject_label=drained.name,
-        text=f"{drained} is gone.",
+        subject_id=str(node.pk),
+        subject_label=node.name,
+        text=f"{node} is gone.",
         what_to_do="Bring it back.",
         opened_at=now,
         last_seen_at=now,
     )
-    return customer
 
 
 def database(customer, name):

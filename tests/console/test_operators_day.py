@@ -72,6 +72,7 @@ def test_an_operators_day(stack, day):
         assert customer.get(f"{API}/whoami").status_code == 401
 
     handle_the_alert(page, day)
+    look_around(page, day)
     assert day.complaints == []
 
 
@@ -121,6 +122,22 @@ def handle_the_alert(page, day):
     expect(page.get_by_text("You have it in hand")).to_be_visible()
     expect(page.get_by_text("Bring its nodes back")).to_be_visible()
     day.look("alert")
+
+
+def look_around(page, day):
+    page.get_by_role("link", name="Operations", exact=True).click()
+    expect(page.get_by_role("cell", name="Provision")).to_be_visible()
+    day.look("operations")
+    page.get_by_role("link", name="Audit trail", exact=True).click()
+    expect(page.get_by_role("cell", name="node.drain")).to_be_visible()
+    day.look("audit-trail")
+    page.get_by_role("link", name="Plans", exact=True).click()
+    page.get_by_role("link", name="Pro", exact=True).click()
+    page.get_by_role("link", name="Change limits").click()
+    page.get_by_label("Databases").fill("0")
+    page.get_by_role("button", name="See what changes").click()
+    expect(page.get_by_text("Accounts that have more: 1 (Initech: 1)")).to_be_visible()
+    day.look("plan-limits")
 
 
 def reload_until(page, something):

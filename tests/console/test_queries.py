@@ -2,14 +2,17 @@
 
 import pytest
 from django.contrib import admin
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Account, AuditEntry, ServiceAccount, Token
 from billing.models import Plan, Subscription, Usage
 from instances.models import Alert, Event, Instance, Operation, Orphan
 from nodes.models import Node, Region
 from tests import factories
-from tests.console.conftest import database
+from tests.console.conftest import alert, database
+from tests.console.pressing import BULK_BUTTONS, name_of
 
 pytestmark = pytest.mark.django_db
 
@@ -36,14 +39,17 @@ DASHBOARD = 14
 
 @pytest.fixture
 def many(world, superuser):
-    """More of what the pages list; each in its own account, on its own node. And a session that was just written."""
+    """More of what the pages list; each in its own account, on its own node. And a session that was just written, and
+    what Django remembers of its models."""
     superuser.get("/admin/")
+    ContentType.objects.get_for_models(*admin.site._registry)
     for number in range(5):
-        factories.node(region=f"region-{number}")
+        node = factories.node(region=f"region-{number}")
         customer = factories.customer()
         customer.client.get("/api/v1/whoami")
         database(customer, f"more {number}")
         database(world, f"more of it {number}")
+        alert(node)
     return world
 
 
@@ -83,3 +89,18 @@ def test_a_search_reads_no_table_from_end_to_end(superuser, many):
             rows = admin.site._registry[page].search.where(word)
             plan = page.objects.filter(rows).order_by().explain()
             assert "Seq Scan" not in plan, plan
+
+
+@pytest.mark.parametrize("model, button", BULK_BUTTONS, ids=name_of)
+def test_asking_about_many_takes_as_many_queries_as_asking_about_two(superuser, many, model, button):
+    rows = [row.pk for row in model.objects.all()]
+    assert len(rows) > 5
+
+    def asked(chosen):
+        with CaptureQueriesContext(connection) as queries:
+            page = superuser.post(path_of(model), {"action": button.name, "_selected_action": chosen})
+        assert page.status_code == 200
+        assert len(page.context["rows"]) == len(chosen)
+        return len(queries)
+
+    assert asked(rows) == asked(rows[:2])

@@ -48,7 +48,7 @@ def test_a_day_that_is_used_up_is_said_to_be(customer):
 def test_a_larger_plan_says_that_there_is_room(customer):
     said = " ".join(plan_change.preview(customer.account, plan("large", max_databases=9, max_requests_per_day=10)))
     assert "2 databases of the 9" in said
-    assert "2 requests were made today, of the 10" in said
+    assert "Requests made today: 2, of the 10" in said
     assert "without a limit" in " ".join(plan_change.preview(customer.account, plan("all")))
 
 

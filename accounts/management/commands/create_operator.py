@@ -27,4 +27,4 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({"email": person.email, "role": role, "password": password}))
         else:
             self.stdout.write(password)
-            self.stderr.write("This is the only time that it is shown. Change it after the first sign-in.")
+            self.stderr.write("This is the only time that it is shown. They choose their own at the first sign-in.")

@@ -26,11 +26,9 @@ class Command(BaseCommand):
         if days is not None and not 0 < days <= 36_500:
             raise CommandError("--expires-in-days takes a number of days from 1 to 36500.")
         try:
-            service_account = registry.service_account(
-                registry.find(options["account"]), options["service_account"], by=actors.command()
-            )
-            token, text = tokens.issue(
-                service_account,
+            token, text = tokens.issue_for(
+                registry.find(options["account"]),
+                options["service_account"],
                 scopes=options["scope"],
                 expires_at=timezone.now() + timedelta(days=days) if days else None,
                 by=actors.command(),
@@ -44,8 +42,8 @@ class Command(BaseCommand):
                         "token": text,
                         "id": str(token.pk),
                         "prefix": token.prefix,
-                        "account_id": str(service_account.account_id),
-                        "service_account_id": str(service_account.pk),
+                        "account_id": str(token.service_account.account_id),
+                        "service_account_id": str(token.service_account_id),
                         "scopes": token.scopes,
                         "expires_at": token.expires_at.isoformat() if token.expires_at else None,
                     }

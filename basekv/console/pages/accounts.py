@@ -4,21 +4,23 @@ from datetime import timedelta
 from typing import Any, cast
 
 from django.contrib import admin
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from accounts import registry
+from accounts import registry, tokens
 from accounts.actors import Actor
 from accounts.models import Account, AuditEntry, Token
 from basekv.console import charts, fields, searches
 from basekv.console.buttons import Asking, Button, Data, Done, Secret
 from basekv.console.labels import label
 from basekv.console.page import Page
-from basekv.console.pages.tokens import NewToken, issue
+from basekv.console.pages.tokens import NewToken, expiry, shown
 from billing import plans
 from billing.models import Plan, Subscription, Usage
 from instances import lifecycle, plan_change
+from instances.states import Status
 
 DAYS = 30
 
@@ -76,27 +78,31 @@ def end_subscription(account: Account, by: Actor, data: Data) -> Done:
 
 
 def add_service_account(account: Account, by: Actor, data: Data) -> Done:
-    made = registry.service_account(account, data["name"], by=by)
+    made = registry.add_service_account(account, data["name"], by=by)
     return Done(f"{made.name} is a service account of {account}.", goto=made)
 
 
 def issue_for_account(account: Account, by: Actor, data: Data) -> Secret:
-    return issue(registry.service_account(account, data["service_account"], by=by), by, data)
+    return shown(
+        *tokens.issue_for(account, data["service_account"], scopes=data["scopes"], expires_at=expiry(data), by=by)
+    )
 
 
-def what_is_suspended(account: Account, data: Data) -> list[str]:
-    number = lifecycle.owned_by(account.pk).count()
+def with_databases(accounts: QuerySet[Account]) -> QuerySet[Any]:
+    return accounts.annotate(databases=Count("instances", filter=~Q(instances__status=Status.DELETED)))
+
+
+def what_is_suspended(account: Any, data: Data) -> list[str]:
     return [
         f"From the next request on, the API refuses every token of {account} (403).",
-        f"Its {number:,} databases go on and can be used; it still pays.",
+        f"Its {account.databases:,} databases go on and can be used; it still pays.",
     ]
 
 
-def what_ends(account: Account, data: Data) -> list[str]:
-    number = lifecycle.owned_by(account.pk).count()
+def what_ends(account: Any, data: Data) -> list[str]:
     return [
         f"From the next request on, the API refuses every token of {account} (403): it has no plan.",
-        f"Its {number:,} databases go on. To delete them, do that first.",
+        f"Its {account.databases:,} databases go on. To delete them, do that first.",
     ]
 
 
@@ -144,6 +150,7 @@ ACCOUNT_BUTTONS = [
         permission="accounts.suspend_account",
         do=suspend,
         tells=what_is_suspended,
+        knowing=with_databases,
         when=lambda account: account.suspended_at is None,
         danger=True,
         bulk=True,
@@ -155,6 +162,7 @@ ACCOUNT_BUTTONS = [
         permission="billing.change_subscription",
         do=end_subscription,
         tells=what_ends,
+        knowing=with_databases,
         when=lambda account: account.subscriptions.filter(ended_at=None).exists(),
         danger=True,
     ),

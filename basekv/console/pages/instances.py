@@ -32,7 +32,11 @@ def restart(instance: Instance, by: Actor, data: Data) -> Done:
 
 def rotate(instance: Instance, by: Actor, data: Data) -> Done:
     lifecycle.rotate(instance, by=by)
-    return Done(f"{instance.name} gets a new password. The customer reads it by the API, or whoever may see it, here.")
+    return Done(
+        f"{instance.name} gets a new password: its node takes it in a moment, and refuses the old one from then on. "
+        "The customer reads it by the API.",
+        then="password",
+    )
 
 
 def reveal(instance: Instance, by: Actor, data: Data) -> Secret:
@@ -72,7 +76,13 @@ def what_rotates(instance: Instance, data: Data) -> list[str]:
     return [
         f"{instance.name} of {instance.account} restarts with a new password; the present one is refused then.",
         "Whatever uses it fails until it has the new one. Every key is kept.",
+        "Whoever may see passwords is shown the new one next, and that is written down.",
     ]
+
+
+def with_reports(instances: QuerySet[Instance]) -> QuerySet[Instance]:
+    """A node's report is large, and says how many keys each of its databases has: it is read once for all of them."""
+    return instances.defer(None).select_related(None).select_related("account").prefetch_related("node")
 
 
 def what_is_deleted(instance: Instance, data: Data) -> list[str]:
@@ -150,6 +160,7 @@ INSTANCE_BUTTONS = [
         permission="instances.delete_instance",
         do=delete,
         tells=what_is_deleted,
+        knowing=with_reports,
         when=lambda instance: instance.status in TRANSITIONS[Status.DELETING],
         danger=True,
         bulk=True,

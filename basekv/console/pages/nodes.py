@@ -186,12 +186,13 @@ NODE_BUTTONS = [
 class NodePage(Page):
     """Nodes are enrolled by `enroll_node`; here they are seen and told what they are for."""
 
-    list_display = ["name", "region", "show_health", "show_intent", "seen_at", "used", "slots_used", "problem"]
+    list_display = ["name", "region", "show_health", "show_intent", "seen_at", "used", "number", "problem"]
     list_select_related = ["region"]
     list_without = ["report"]
     list_filter = ["health", "intent", "region"]
     ordering = ["name"]
     search = finding.any_of(finding.by_name(), finding.by_name("host"), finding.by_id())
+    search_help_text = "The beginning of its name, host or id."
     fields = ["name", "region", "host", "default_storage_mb"]
     overview = "console/node.html"
     buttons = NODE_BUTTONS
@@ -215,8 +216,8 @@ class NodePage(Page):
     def used(self, node: Node) -> str:
         return f"{percent(node.load)} of {mib(node.capacity_mb)}"
 
-    @admin.display(description="databases")
-    def slots_used(self, node: Node) -> str:
+    @admin.display(description="databases", ordering="slots_used")
+    def number(self, node: Node) -> str:
         return f"{node.slots_used:,}"
 
     @admin.display(description="last error", empty_value="–")

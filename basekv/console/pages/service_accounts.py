@@ -36,7 +36,13 @@ def what_is_disabled(service_account: ServiceAccount, data: Data) -> list[str]:
 
 SERVICE_ACCOUNT_BUTTONS = [
     Button(
-        name="token", label="Issue token", icon="vpn_key", permission="accounts.issue_token", do=issue, form=NewToken
+        name="token",
+        label="Issue token",
+        icon="vpn_key",
+        permission="accounts.issue_token",
+        do=issue,
+        form=NewToken,
+        when=lambda found: found.disabled_at is None,
     ),
     Button(
         name="enable",

@@ -1,6 +1,6 @@
 """Tokens: issued from their service account's page or their account's, revoked here."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -26,10 +26,16 @@ class NewToken(Asking):
 
 
 def issue(service_account: ServiceAccount, by: Actor, data: Data) -> Secret:
-    expires_at = timezone.now() + timedelta(days=data["days"]) if data["days"] else None
-    token, text = tokens.issue(service_account, scopes=data["scopes"], expires_at=expires_at, by=by)
+    return shown(*tokens.issue(service_account, scopes=data["scopes"], expires_at=expiry(data), by=by))
+
+
+def expiry(data: Data) -> datetime | None:
+    return timezone.now() + timedelta(days=data["days"]) if data["days"] else None
+
+
+def shown(token: Token, text: str) -> Secret:
     return Secret(
-        f"A new token of {service_account}",
+        f"A new token of {token.service_account}",
         text,
         f"Copy it now: it is shown this once, and kept nowhere. Lists show it as {token.prefix}.",
     )

@@ -49,6 +49,7 @@ class UserPage(SuperusersOnly, AuditedAdmin, DjangoUserAdmin[User]):
     add_fieldsets = [(None, {"classes": ["wide"], "fields": ["email", "password1", "password2"]})]
 
     def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:
+        obj.password_is_first = obj.password_is_first or not change
         super().save_model(request, obj, form, change)
         if change and ENDS_SESSIONS & set(form.changed_data):
             people.end_sessions(obj)

@@ -6,10 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 from accounts import actors
 from billing import plans
 from billing.errors import BillingError
-from billing.plans import LIMITS
-
-LARGEST_STORAGE_MB = 2**20  # the agent takes no more
-LARGEST = 2_147_483_647  # PostgreSQL's integer
+from billing.plans import LARGEST, LARGEST_STORAGE_MB, LIMITS
 
 
 def limit(text: str) -> int | None:
