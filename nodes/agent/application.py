@@ -1,5 +1,6 @@
 """One `apply` to one instance: its parts are made what is wanted, and proven."""
 
+import os
 import time
 
 from . import engines, supervisors
@@ -15,6 +16,8 @@ from .wanted import Wanted
 # How long a live engine may be silent before it is restarted.
 SILENCE_PATIENCE = 1.0
 FAILURE_LOG_LINES = 10
+# Bytes that a start takes at most: its configuration, the record, and the engine's own first files.
+LEAST_ROOM = 4 * 2**20
 
 
 class Application:
@@ -31,7 +34,7 @@ class Application:
     def run(self) -> tuple[str, bool]:
         """The engines' versions, and whether anything had to be (re)started."""
         stale = [engine for engine in self._engines if self._as_wanted(engine) is None]
-        self._settle(stale)
+        self._check_disk(stale)
         self._stop_all_but([engine for engine in self._engines if engine not in stale])
         if stale:
             # Whatever still runs now is of this generation, so the record is true whenever an agent is killed.
@@ -45,10 +48,14 @@ class Application:
             return None
         return running
 
-    def _settle(self, engines: list[Engine]) -> None:
-        for engine in engines:
-            if running := self._supervisor.running(engine.part):
-                engine.settle(running)
+    def _check_disk(self, stale: list[Engine]) -> None:
+        """Nothing is stopped that could not be started again, or that has not written what it must keep."""
+        disk = os.statvfs(self._home.directory)
+        if stale and disk.f_bavail * disk.f_frsize < LEAST_ROOM:
+            raise Refusal("disk_full", "The node's disk has no room left.", retry=True)
+        for engine in stale:
+            if self._supervisor.running(engine.part):
+                engine.check_kept()
 
     def _stop_all_but(self, kept: list[Engine]) -> None:
         names = {engine.part.name for engine in kept}

@@ -69,11 +69,8 @@ class Engine:
             return running.mark == ""  # agents before release 1 made marks that do not tell
         return written != self.part.config_digest()
 
-    def settle(self, running: Running) -> None:
-        """Before it is stopped, to be started again: from here on it promises nothing that it does not keep.
-
-        Raises Refusal where a stop would lose what it has promised.
-        """
+    def check_kept(self) -> None:
+        """Before a running one is stopped to be started again. Raises Refusal where it would lose what it promised."""
 
     def prove(self, running: Running, wanted: Wanted) -> str:
         """The engine's name and version, once it is shown that this process answers, and that the password is

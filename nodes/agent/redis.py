@@ -1,14 +1,12 @@
 """Valkey and Redis, 7.0 or newer: how they are configured, and the proof that one is up."""
 
-import time
-
 from .deadline import Deadline
 from .digests import hexdigest
 from .engine import AGENT_USER, REPLY_TIMEOUT, About, Engine, Loading, Unproven
 from .errors import Refusal
 from .parts import REDIS
 from .resp import ReplyError, Session
-from .supervisors import TICK, Running
+from .supervisors import Running
 from .wanted import Wanted
 from .wire import local
 
@@ -47,12 +45,8 @@ maxmemory-policy noeviction
 maxmemory-clients {clients_mb}mb
 sanitize-dump-payload yes
 user default reset on {passwords} {tenant}
-user {agent_user} reset on #{secret} +ping +info +client|pause +client|unpause
+user {agent_user} reset on #{secret} +ping +info
 """
-
-# Longer than the engine is given to stop.
-PAUSE_MS = 10_000
-SETTLE_PATIENCE = 3.0
 
 
 class Redis(Engine):
@@ -87,23 +81,17 @@ class Redis(Engine):
         Lua script."""
         return 3 * wanted.storage_mb + 256
 
-    def settle(self, running: Running) -> None:
+    def check_kept(self) -> None:
         """It answers a write before it knows whether the disk takes it; stopped then, it would lose that write."""
-        deadline = Deadline(SETTLE_PATIENCE)
         try:
             with self._session() as session:
-                session.send(("AUTH", AGENT_USER, self._secret()), ("CLIENT", "PAUSE", str(PAUSE_MS), "WRITE"))
-                session.receive(deadline.left())
-                session.receive(deadline.left())
-                while not is_written(session, deadline):
-                    if deadline.passed():
-                        session.send(("CLIENT", "UNPAUSE"))
-                        session.receive(REPLY_TIMEOUT)
-                        message = "The engine cannot write to its disk what it has to keep."
-                        raise Refusal("disk_full", message, retry=True)
-                    time.sleep(TICK)
+                session.send(("AUTH", AGENT_USER, self._secret()), ("INFO", "persistence"))
+                session.receive(REPLY_TIMEOUT)
+                about = fields(session.receive(REPLY_TIMEOUT))
         except (ReplyError, OSError):
-            pass  # It is loading, hangs, or is of a release that may not pause: stopping it is all that can be done.
+            return  # It loads or hangs: stopping it is all that can be done.
+        if about.get("aof_last_write_status") != "ok":
+            raise Refusal("disk_full", "The engine cannot write to its disk what it has to keep.", retry=True)
 
     def prove(self, running: Running, wanted: Wanted) -> str:
         try:
@@ -136,13 +124,6 @@ class Redis(Engine):
 
     def _secret(self) -> str:
         return self._home.secret(self._instance, REDIS)
-
-
-def is_written(session: Session, deadline: Deadline) -> bool:
-    """Whether all that the engine has promised is in its append-only file."""
-    session.send(("INFO", "persistence"))
-    about = fields(session.receive(deadline.left()))
-    return about.get("aof_last_write_status") == "ok" and about.get("aof_buffer_length") == "0"
 
 
 def prove_passwords(session: Session, wanted: Wanted) -> None:
