@@ -17,10 +17,10 @@ from tests.faults.customer import Customer
 from tests.faults.faults import FAULTS
 from tests.waiting import eventually
 
-CUSTOMERS = 3
+CUSTOMERS = 2
 # Seconds until a new database runs, however bad the last moment was. A node that was away is asked again after a while.
 SERVED_WITHIN = 30.0
-SECONDS = float(os.environ.get("BASEKV_FAULTS_SECONDS", "10"))
+SECONDS = float(os.environ.get("BASEKV_FAULTS_SECONDS", "6"))
 SEED = int(os.environ.get("BASEKV_FAULTS_SEED", random.randrange(10**6)))
 
 injected: list[str] = []
