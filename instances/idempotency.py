@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from django.db import connection, transaction
-from django.utils import timezone
 
+from accounts.clock import Now
 from instances.errors import IdempotencyKeyReused
 from instances.models import IdempotencyKey
 
@@ -16,10 +16,10 @@ KEPT = timedelta(hours=24)
 # A twin waits here for the first one's transaction. If that fails, nothing was kept and the twin is the first.
 CLAIM = """
     INSERT INTO instances_idempotencykey AS k (account_id, key, request_digest, response, created_at)
-    VALUES (%s, %s, %s, '', %s)
+    VALUES (%s, %s, %s, '', clock_timestamp())
         ON CONFLICT ON CONSTRAINT instances_idempotency_account_key
         DO UPDATE SET request_digest = EXCLUDED.request_digest, created_at = EXCLUDED.created_at
-     WHERE k.created_at < %s
+     WHERE k.created_at < clock_timestamp() - %s
  RETURNING k.id
 """
 
@@ -27,10 +27,9 @@ CLAIM = """
 @transaction.atomic
 def once(*, account_id: uuid.UUID, key: str, request: bytes, answer: Callable[[], bytes]) -> tuple[bytes, bool]:
     """`answer()` the first time, what it gave then (and True) every other time. Raises IdempotencyKeyReused."""
-    now = timezone.now()
     digest = hashlib.sha256(request).digest()
     with connection.cursor() as cursor:
-        cursor.execute(CLAIM, [account_id, key, digest, now, now - KEPT])
+        cursor.execute(CLAIM, [account_id, key, digest, KEPT])
         claimed = cursor.fetchone()
     if claimed:
         response = answer()
@@ -44,4 +43,4 @@ def once(*, account_id: uuid.UUID, key: str, request: bytes, answer: Callable[[]
 
 def forget() -> int:
     """Erases what is too old to be given again; returns how many."""
-    return IdempotencyKey.objects.filter(created_at__lt=timezone.now() - KEPT).delete()[0]
+    return IdempotencyKey.objects.filter(created_at__lt=Now() - KEPT).delete()[0]

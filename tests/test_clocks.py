@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 
+import httpx
 import pytest
 from django.conf import settings
 from django.db.models import F
@@ -66,6 +67,19 @@ def test_a_worker_alone_on_another_day_carries_out_what_is_asked(machine, clock,
     machine.enroll()
     create(factories.customer())
     eventually(lambda: Instance.objects.get().status == "running", "it is made", seconds=PATIENCE)
+
+
+def test_a_create_that_a_web_server_of_tomorrow_is_asked_for_again_is_done_once(clock, control_plane):
+    factories.node()
+    customer = factories.customer()
+    headers, body = {"Idempotency-Key": "k", "Content-Type": "application/json"}, b'{"name": "db"}'
+    first = customer.client.post("/api/v1/instances", body, content_type="application/json", headers=headers)
+    clock.set(DAY)
+    control_plane.web()
+    headers["Authorization"] = f"Bearer {customer.secret}"
+    again = httpx.post(f"{control_plane.url}/api/v1/instances", content=body, headers=headers)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json()["id"] == first.json()["id"]
 
 
 def put_back_by_a_day() -> None:
