@@ -4,6 +4,7 @@ import hashlib
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -29,7 +30,8 @@ def once(*, account_id: uuid.UUID, key: str, request: bytes, answer: Callable[[]
     """`answer()` the first time, what it gave then (and True) every other time. Raises IdempotencyKeyReused."""
     digest = hashlib.sha256(request).digest()
     with connection.cursor() as cursor:
-        cursor.execute(CLAIM, [account_id, key, digest, KEPT])
+        claim: list[Any] = [account_id, key, digest, KEPT]
+        cursor.execute(CLAIM, claim)
         claimed = cursor.fetchone()
     if claimed:
         response = answer()
