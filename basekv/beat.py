@@ -1,12 +1,14 @@
 """The beat: what is done again and again. At a steady pace, whatever happens to the clock on the wall."""
 
 import logging
+import signal
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery.beat import ScheduleEntry, Scheduler
 from celery.schedules import schedule
+from celery.signals import beat_init
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +46,30 @@ SCHEDULE = {
 class Beat(Scheduler):
     """Without a file of its own: it would keep times of an earlier clock."""
 
+    ending = False
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        if self.ending:
+            raise SystemExit
+        return super().tick(*args, **kwargs)
+
     def apply_async(self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
         waiting = producer.channel.queue_declare(self.app.conf.task_default_queue).message_count
         if waiting < FULL:
             return super().apply_async(entry, producer=producer, advance=advance, **kwargs)
         logger.warning("Nobody takes what the watchers are to do: %s wait in their queue.", waiting)
         return None
+
+
+@beat_init.connect
+def end_when_asked(sender: Any, **_: object) -> None:
+    """Celery's own handler closes the connection to the broker, which may be in use: what that raises takes the place
+    of the end, and the beat goes on for ever. The end itself can be lost in the same way, so it is noted down, too.
+    """
+
+    def end(*_: object) -> None:
+        sender.scheduler.ending = True
+        raise SystemExit
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)

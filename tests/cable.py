@@ -14,11 +14,12 @@ NOISE = bytes(byte ^ 0x55 for byte in range(256))
 
 
 class Cable:
-    """While it is open, what comes in at `port` goes to `target`, and the answers back."""
+    """While it is open, what comes in at `port` goes to `target`, and the answers back. `held`: bytes, while frozen."""
 
     def __init__(self, target: int) -> None:
         self.port = ports.free()
         self._target = target
+        self.held = 0
         self._state = "whole"
         self._flows = asyncio.Event()
         self._carrying: set[asyncio.Task[None]] = set()
@@ -97,7 +98,9 @@ class Cable:
 
     async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         while data := await source.read(CHUNK):
+            self.held += len(data)
             await self._flows.wait()
+            self.held -= len(data)
             if self._state == "slow":
                 await asyncio.sleep(SLOWNESS)
             target.write(data.translate(NOISE) if self._state == "garbled" else data)

@@ -89,6 +89,15 @@ def test_the_web_server_answers_what_it_has_begun_before_it_ends(control_plane, 
     assert beat.wait(timeout=10) == 0
 
 
+def test_the_beat_ends_though_it_is_in_the_middle_of_a_message(control_plane, broker, broker_cable):
+    beat = control_plane.beat()
+    eventually(lambda: broker.llen("watch"), "the beat has begun", seconds=PATIENCE)
+    broker_cable.spoil("frozen")
+    eventually(lambda: broker_cable.held, "it waits for the broker's answer", seconds=PATIENCE)
+    beat.send_signal(signal.SIGTERM)
+    assert beat.wait(timeout=10) == 0
+
+
 def test_while_postgresql_is_away_the_api_says_so_and_afterwards_it_answers(control_plane, database_cable):
     factories.node()
     customer = factories.customer(databases=5)
