@@ -7,7 +7,7 @@ CHECK := BASEKV_SECRET_KEY=check BASEKV_ENCRYPTION_KEYS=AAAAAAAAAAAAAAAAAAAAAAAA
 # Where it is set, each of the tests' many short processes would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run demo test check lock
+.PHONY: run demo test check lint types imports migrations lock
 
 # A make that is killed takes the stack along.
 run: .venv/ready
@@ -22,10 +22,17 @@ test: check
 	$(BIN)/pytest
 
 check: .venv/ready
+	@$(MAKE) --no-print-directory --jobs --output-sync lint types imports migrations
+
+lint types imports migrations: .venv/ready
+lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+types:
 	$(CHECK) $(BIN)/mypy
+imports:
 	$(BIN)/lint-imports --no-logo
+migrations:
 	$(CHECK) $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 
 # What changed in the locks is installed; a venv that was only half made is finished. uv takes 5 s where pip takes 60; a

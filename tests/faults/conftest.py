@@ -7,7 +7,7 @@ import pytest
 from tests.faults.cluster import Cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     directory: Path = tmp_path_factory.mktemp("cluster")

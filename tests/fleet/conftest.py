@@ -15,7 +15,7 @@ from tests.fleet.fleet import Fleet
 SIZE = 3
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fleet() -> Iterator[Fleet]:
     # CI is root on Debian: there, tests that could not be run have failed.
     give_up = pytest.fail if os.environ.get("CI") else pytest.skip
@@ -33,7 +33,7 @@ def fleet() -> Iterator[Fleet]:
         fleet.down()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def real_nodes() -> list[RealNode]:
     """Filled by the first test that wants one, since an enrolment needs the database."""
     return []

@@ -19,7 +19,7 @@ from tests.fleet.machine import Machine
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def machine(fleet: Fleet) -> Machine:
     """Used by this module first, so that it is as it was rented."""
     return fleet.machines[1]

@@ -18,7 +18,7 @@ ID = str(uuid.UUID(int=1))
 ENGINE = f"basekv-redis@{ID}.service"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def enrolled() -> list[Machine]:
     """Filled by the first test, since an enrolment needs the database."""
     return []
