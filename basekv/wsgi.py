@@ -1,21 +1,21 @@
 """The web server's way in: granian --interface wsgi basekv.wsgi:application."""
 
 import os
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from django.core.wsgi import get_wsgi_application
 
+from basekv.turns import Turns
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "basekv.settings")
 
-Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
-
-def with_length(application: Application, limit: int) -> Application:
+def with_length(application: WSGIApplication, limit: int) -> WSGIApplication:
     """Gives a chunked body the length that Django wants to know: enough to show that it is too long. It is not read
     here, before anybody has shown a token."""
 
-    def call(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
             environ = {**environ, "CONTENT_LENGTH": str(limit + 1)}
         return application(environ, start_response)
@@ -23,11 +23,11 @@ def with_length(application: Application, limit: int) -> Application:
     return call
 
 
-def make() -> Application:
+def make() -> WSGIApplication:
     django = get_wsgi_application()
     from django.conf import settings  # configured by the line above
 
-    return with_length(django, max(settings.API_MAX_BODY_BYTES, settings.DATA_UPLOAD_MAX_MEMORY_SIZE))
+    return Turns(with_length(django, max(settings.API_MAX_BODY_BYTES, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)))
 
 
 application = make()

@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
+from bench.figures import tell
+
 AT_ONCE = int(sys.argv[1]) if len(sys.argv) > 1 else 50
 ONE_BY_ONE = 10
 CLIENTS = 16
@@ -48,13 +50,6 @@ def running(began: dict[str, float]) -> list[float]:
 def delete(ids: Iterable[str]) -> None:
     for id in ids:
         api.delete(f"/instances/{id}").raise_for_status()
-
-
-def tell(what: str, seconds: list[float]) -> None:
-    in_order = [f"{second * 1000:6.0f} ms" for second in sorted(seconds)]
-    last = len(in_order) - 1
-    shown = f"p50 {in_order[last // 2]}   p95 {in_order[last * 95 // 100]}   worst {in_order[last]}"
-    sys.stdout.write(f"{what:<28} {shown}\n")
 
 
 alone: list[float] = []

@@ -16,7 +16,7 @@ def web(env: Mapping[str, str], port: int) -> Service:
         "host": ports.HOST,
         "port": port,
         "workers": 2,
-        "blocking-threads": 2,  # measured: more are slower
+        "blocking-threads": 512,  # they only wait (basekv/turns.py)
         "static-path-route": "/static",
         "static-path-mount": env["BASEKV_STATIC_ROOT"],
         "workers-kill-timeout": 5,

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -89,6 +90,21 @@ def test_the_web_server_answers_what_it_has_begun_before_it_ends(control_plane, 
     assert beat.wait(timeout=10) == 0
 
 
+def test_an_account_with_many_slow_requests_keeps_nobody_else_waiting(control_plane):
+    factories.node()
+    busy, neighbour = factories.customer(databases=5), factories.customer()
+    control_plane.web()
+    with ThreadPoolExecutor(20) as pool:
+        with transaction.atomic():
+            Account.objects.select_for_update().get(pk=busy.account.pk)
+            answers = [pool.submit(create, control_plane, busy.secret) for _ in range(20)]
+            eventually(somebody_waits_for_a_lock, "the first ones are being worked on", seconds=PATIENCE)
+            assert create(control_plane, neighbour.secret).status_code == 201
+            assert not any(answer.done() for answer in answers)
+        statuses = Counter(answer.result().status_code for answer in answers)
+    assert statuses == {201: 5, 429: 15}
+
+
 def test_the_beat_ends_though_it_is_in_the_middle_of_a_message(control_plane, broker, broker_cable):
     beat = control_plane.beat()
     eventually(lambda: broker.llen("watch"), "the beat has begun", seconds=PATIENCE)
@@ -115,8 +131,8 @@ def test_while_postgresql_is_away_the_api_says_so_and_afterwards_it_answers(cont
             assert answer.json()["code"] == "temporarily_unavailable"
             assert int(answer.headers["Retry-After"]) > 0
     database_cable.mend()
-    # As many as there are threads in the web server, each of which had a connection.
-    for _ in range(8):
+    # More than there are threads in the web server, each of which had a connection.
+    for _ in range(12):
         assert create(control_plane, customer.secret).status_code in (201, 429)
     assert Instance.objects.count() == 5
 
